@@ -1,0 +1,1 @@
+"""The side of the callers: Python client and command line."""

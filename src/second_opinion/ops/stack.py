@@ -1,0 +1,251 @@
+"""The local stack as one thing: up, down, status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from second_opinion.ops.account import server_account
+from second_opinion.ops.distribution import install_distribution
+from second_opinion.ops.elasticsearch_server import ElasticsearchServer, check_heap, default_heap
+from second_opinion.ops.filesystem import is_locked, locked, make_folder
+from second_opinion.ops.jdk import find_jdk
+from second_opinion.ops.parts import kill_group
+from second_opinion.ops.plan import ELASTICSEARCH, SERVERS, StackPlan
+from second_opinion.ops.ports import choose_port
+from second_opinion.ops.redis_server import RedisServer, find_redis_program
+from second_opinion.ops.state import StateFolder, default_programs_folder
+from second_opinion.ops.status import PartState, PartStatus, StackStatus, read_log_end
+from second_opinion.schemas.errors import PartFailed, StackError
+
+ELASTICSEARCH_PORT: Final = 9280
+REDIS_PORT: Final = 6389
+READY_SECONDS: Final = 180.0
+STOP_SECONDS: Final = 120.0
+ORPHAN_SECONDS: Final = 20.0
+COMMAND_SECONDS: Final = 300.0
+LOG_LINES: Final = 15
+POLL_SECONDS: Final = 0.1
+
+
+def _silent(_message: str) -> None:
+    """Take a progress message and say nothing."""
+
+
+class LocalStack:
+    """Real Elasticsearch, Redis and workers under one state folder. Several stacks can live side by side.
+
+    Args:
+        state_dir: Where the stack keeps everything of its own.
+        elasticsearch_port: 0 takes any free port; None the usual one, or a free one when that is taken.
+        redis_port: Likewise.
+        heap: Java heap of Elasticsearch, such as `1g`; by the machine's memory when None.
+        java_homes: JDKs to try before the usual places.
+        programs: Folder for unpacked programs, shared between stacks.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        elasticsearch_port: int | None = None,
+        redis_port: int | None = None,
+        heap: str | None = None,
+        java_homes: Iterable[Path] = (),
+        programs: Path | None = None,
+    ) -> None:
+        self.state = StateFolder(Path(state_dir).absolute())
+        self._elasticsearch_port = elasticsearch_port
+        self._redis_port = redis_port
+        self._heap = check_heap(heap) if heap else default_heap()
+        self._java_homes = tuple(java_homes)
+        self._programs = programs or default_programs_folder()
+
+    def up(self, workers: Mapping[str, int], progress: Callable[[str], None] = _silent) -> StackPlan:
+        """Start what does not run yet and return once everything wanted is ready.
+
+        Args:
+            workers: How many workers of each role; none starts the servers alone. What runs already is not stopped.
+            progress: Told in a few words what goes on.
+
+        Raises:
+            StackError: Something is missing, taken or broken; a part that ended is told with its last log lines.
+        """
+        make_folder(self.state.root)
+        make_folder(self.state.logs)
+        with locked(self.state.command_lock, seconds=COMMAND_SECONDS, what=f"starting or stopping {self.state.root}"):
+            plan = StackPlan.read(self.state)
+            if plan is not None and self.status().running:
+                return self._extend(plan, workers, progress)
+            self._clear_remains(progress)
+            plan = self._make_plan(workers, progress)
+            plan.write(self.state)
+            try:
+                self._start_supervisor()
+                self._wait_until_ready(plan.parts, progress)
+            except BaseException:
+                self._stop()
+                raise
+            return plan
+
+    def down(self, progress: Callable[[str], None] = _silent) -> bool:
+        """Stop everything, workers first; return whether anything ran.
+
+        Raises:
+            StackError: Another process is starting or stopping this stack and does not finish.
+        """
+        if not self.state.root.is_dir():
+            return False
+        with locked(self.state.command_lock, seconds=COMMAND_SECONDS, what=f"starting or stopping {self.state.root}"):
+            return self._stop(progress)
+
+    def status(self) -> StackStatus:
+        """Return what is known of the parts now; one whose process is gone without a supervisor is `lost`."""
+        status = StackStatus.read(self.state)
+        if is_locked(self.state.supervisor_lock):
+            return status
+        parts = [
+            part.model_copy(update={"state": PartState.LOST if _lives(part) else PartState.STOPPED})
+            for part in status.parts
+        ]
+        return StackStatus(parts=tuple(parts))
+
+    def plan(self) -> StackPlan | None:
+        """Return the plan of the running stack, with its addresses; None when it is down."""
+        return StackPlan.read(self.state)
+
+    def _extend(self, plan: StackPlan, workers: Mapping[str, int], progress: Callable[[str], None]) -> StackPlan:
+        self._refuse_other_ports(plan)
+        more = {role: max(count, plan.workers.get(role, 0)) for role, count in workers.items()}
+        extended = plan.model_copy(update={"workers": {**plan.workers, **more}})
+        supervisor = self.status().supervisor
+        if extended != plan and supervisor is not None:
+            extended.write(self.state)
+            os.kill(supervisor.pid, signal.SIGHUP)
+        self._wait_until_ready(extended.parts, progress)
+        return extended
+
+    def _refuse_other_ports(self, plan: StackPlan) -> None:
+        for name, wanted, has in (
+            ("Elasticsearch", self._elasticsearch_port, plan.elasticsearch_port),
+            ("Redis", self._redis_port, plan.redis_port),
+        ):
+            if wanted not in {None, 0, has}:
+                raise StackError(
+                    f"The stack already runs, with {name} on port {has} and not {wanted}.",
+                    hint="Stop it before changing ports: opinion down",
+                )
+
+    def _make_plan(self, workers: Mapping[str, int], progress: Callable[[str], None]) -> StackPlan:
+        jdk = find_jdk(self._java_homes)
+        redis_program = find_redis_program()
+        distribution = install_distribution(self._programs, jdk, progress)
+        elasticsearch = ElasticsearchServer(
+            folder=self.state.elasticsearch,
+            home=distribution.home,
+            java_home=jdk.home,
+            port=choose_port("Elasticsearch", self._elasticsearch_port, ELASTICSEARCH_PORT),
+            heap=self._heap,
+        )
+        redis = RedisServer(
+            folder=self.state.redis,
+            program=redis_program,
+            port=choose_port("Redis", self._redis_port, REDIS_PORT),
+        )
+        elasticsearch.prepare(server_account())
+        redis.prepare()
+        return StackPlan.make(elasticsearch, redis, {role: count for role, count in workers.items() if count})
+
+    def _start_supervisor(self) -> None:
+        with self.state.log_file("supervisor").open("ab") as log:
+            subprocess.run(
+                [sys.executable, "-m", "second_opinion.ops.supervisor", str(self.state.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.state.root,
+                check=True,
+            )
+
+    def _wait_until_ready(self, names: list[str], progress: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            status = StackStatus.read(self.state)
+            if status.are_ready(names):
+                return
+            ready = {part.name for part in status.parts if part.state is PartState.READY}
+            waiting = [name for name in names if name not in ready]
+            progress(f"starting {', '.join(waiting)}")
+            for part in status.parts:
+                if part.name in waiting and part.state is PartState.RESTARTING:
+                    raise self._failure(part.name, f"ended while starting ({part.last_exit})")
+            if time.monotonic() > deadline:
+                raise self._failure(waiting[0], f"was not ready within {READY_SECONDS:.0f} seconds")
+            time.sleep(POLL_SECONDS)
+
+    def _failure(self, name: str, what: str) -> PartFailed:
+        lines = "\n".join(f"  {line}" for line in read_log_end(self.state.log_file(name), LOG_LINES))
+        return PartFailed(f"{name} {what}. Its log ends:\n{lines}", hint=f"Read the whole log: opinion logs {name}")
+
+    def _stop(self, progress: Callable[[str], None] = _silent) -> bool:
+        status = self.status()
+        supervisor = status.supervisor
+        ran = supervisor is not None or any(_lives(part) for part in status.parts)
+        if supervisor is not None:
+            progress("stopping")
+            self._end_supervisor(supervisor.pid)
+        self._clear_remains(progress)
+        self.state.stack_file.unlink(missing_ok=True)
+        self.state.status_file.unlink(missing_ok=True)
+        return ran
+
+    def _end_supervisor(self, pid: int) -> None:
+        kill_process(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while is_locked(self.state.supervisor_lock):
+            if time.monotonic() > deadline:
+                kill_process(pid, signal.SIGKILL)
+            time.sleep(POLL_SECONDS / 2)
+
+    def _clear_remains(self, progress: Callable[[str], None]) -> None:
+        """End what a supervisor that was killed has left behind, once a supervisor that is stopping has finished."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while is_locked(self.state.supervisor_lock):
+            progress("waiting for the previous stack to stop")
+            if time.monotonic() > deadline:
+                raise StackError("The previous stack does not stop.", hint="Look at what it is doing: opinion status")
+            time.sleep(POLL_SECONDS)
+        orphans = [part for part in StackStatus.read(self.state).parts if _lives(part)]
+        for with_signal in (signal.SIGTERM, signal.SIGKILL):
+            for part in orphans:
+                if part.process is not None:
+                    progress(f"stopping {part.name}, left behind by a stack that was killed")
+                    kill_group(part.process.pid, with_signal)
+            if _wait_until(lambda: not any(_lives(part) for part in orphans), ORPHAN_SECONDS):
+                break
+        self.state.status_file.unlink(missing_ok=True)
+
+
+def kill_process(pid: int, with_signal: signal.Signals) -> None:
+    """Send a signal to a process; one that is gone already is no error."""
+    try:
+        os.kill(pid, with_signal)
+    except ProcessLookupError:
+        return
+
+
+def _lives(part: PartStatus) -> bool:
+    return part.process is not None and part.process.alive()
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS / 2)
+    return True

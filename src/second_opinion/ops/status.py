@@ -1,0 +1,121 @@
+"""What is known of a stack's processes. It is the file `status.json`, written by the supervisor."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from second_opinion.ops.filesystem import write_whole
+from second_opinion.ops.state import StateFolder
+
+
+class PartState(StrEnum):
+    """Where a part is in its life."""
+
+    PLANNED = "planned"
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+class ProcessIdentity(BaseModel):
+    """A process by its number and the moment it began, as numbers are given out again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    began: float
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """Return the identity of the process that has number `pid` now, or None if there is none."""
+        try:
+            return cls(pid=pid, began=psutil.Process(pid).create_time())
+        except psutil.Error:
+            return None
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.began) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+class PartStatus(BaseModel):
+    """One part of the stack.
+
+    Attributes:
+        name: `elasticsearch`, `redis`, or a worker's name.
+        state: Where it is in its life.
+        process: Its process, None when it has none.
+        restarts: How often it was started again since the stack came up.
+        last_exit: How it last ended, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    state: PartState
+    process: ProcessIdentity | None = None
+    restarts: int = 0
+    last_exit: str = ""
+
+
+class StackStatus(BaseModel):
+    """The whole stack.
+
+    Attributes:
+        supervisor: The process that watches over the parts.
+        stopping: It was told to stop and has not finished.
+        parts: In the order in which they start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    supervisor: ProcessIdentity | None = None
+    stopping: bool = False
+    parts: tuple[PartStatus, ...] = ()
+
+    @classmethod
+    def read(cls, state: StateFolder) -> Self:
+        """Return what the state folder says; an empty status when it says nothing readable."""
+        try:
+            return cls.model_validate_json(state.status_file.read_bytes())
+        except (OSError, ValidationError):
+            return cls()
+
+    def write(self, state: StateFolder) -> None:
+        """Put the status into the state folder."""
+        write_whole(state.status_file, self.model_dump_json(indent=2) + "\n")
+
+    @property
+    def running(self) -> bool:
+        """Whether the supervisor runs and is not about to stop."""
+        return self.supervisor is not None and self.supervisor.alive() and not self.stopping
+
+    def part(self, name: str) -> PartStatus | None:
+        """Return the part of this name."""
+        return next((part for part in self.parts if part.name == name), None)
+
+    def are_ready(self, names: list[str]) -> bool:
+        """Whether all parts in `names` are ready."""
+        ready = {part.name for part in self.parts if part.state is PartState.READY}
+        return ready.issuperset(names)
+
+
+def read_log_end(path: Path, lines: int) -> list[str]:
+    """Return the last `lines` lines of a log; none when it does not exist."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 512 * lines))
+            return log.read().decode("utf-8", errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

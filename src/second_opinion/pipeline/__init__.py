@@ -1,0 +1,1 @@
+"""The stages between the nouns, the ports they need, and the adapters behind those ports."""

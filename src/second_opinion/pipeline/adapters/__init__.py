@@ -1,0 +1,1 @@
+"""Drivers behind the ports: Elasticsearch, Redis, ONNX Runtime and whatever else answers to one of them."""

@@ -1,0 +1,381 @@
+"""What the stages need from the outside, as protocols. Adapters and the public doubles in `testing` implement them.
+
+Every call that leaves the process has a timeout of its own and raises only errors of `schemas.errors`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from second_opinion.schemas.candidate import FusedCandidate
+from second_opinion.schemas.chunk import Chunk, ChunkHit, IndexedChunk
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.document import ContentRecord, DocumentRecord, ExtractedText, MetadataValue
+from second_opinion.schemas.errors import ErrorInfo
+from second_opinion.schemas.job import Job, JobState
+from second_opinion.schemas.messages import DocumentRef
+from second_opinion.schemas.query import Filter, Query
+from second_opinion.schemas.verdict import QueryResult
+
+Vectors = NDArray[np.float32]
+Scale = Literal["logit", "probability"]
+Guard = Callable[[], None]
+"""Called between units of work; raises `JobCancelled` or `DeadlineExceeded` when the work is no longer wanted."""
+
+
+def no_guard() -> None:
+    """Let the work go on."""
+
+
+class Clock(Protocol):
+    """Time, so that simulations can have their own."""
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class OperationIds(Protocol):
+    """Makes g, the id of an operation."""
+
+    def new(self) -> str:
+        """Return a new ULID: 26 characters, sorted by time."""
+
+
+class Tokenizer(Protocol):
+    """Counts tokens as a model does."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens `text` has, without the special ones."""
+
+
+class Chunker(Protocol):
+    """Cuts a text into chunks."""
+
+    name: str
+
+    def chunk(self, text: str, *, media_type: str, title: str) -> list[Chunk]:
+        """Return the chunks of `text` in order; `chunk.text == text[chunk.start:chunk.end]` for each.
+
+        Raises:
+            EmptyDocument: If there is nothing but white space.
+        """
+
+
+class Extractor(Protocol):
+    """Turns the bytes of a file into text."""
+
+    media_types: frozenset[str]
+
+    def extract(self, content: bytes, *, media_type: str) -> str:
+        """Return the text.
+
+        Raises:
+            InvalidDocument: If these bytes give no text.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSpec:
+    """What a bi-encoder is: id, revision, length of its vectors, and how many tokens it reads."""
+
+    model: str
+    revision: str
+    dims: int
+    max_tokens: int
+
+
+class Embedder(Protocol):
+    """A bi-encoder. Vectors have unit length; the same text has the same vector, alone or beside others."""
+
+    spec: EmbedderSpec
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return the query's vector, shape (dims,)."""
+
+    def embed_passages(self, texts: Sequence[str], *, guard: Guard = no_guard) -> Vectors:
+        """Return the passages' vectors, shape (len(texts), dims)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerSpec:
+    """What a reranker is: all that its calibration is keyed by.
+
+    Attributes:
+        scale: What its raw scores are; declared by the adapter, never guessed from data.
+        file_hash: SHA-256 of the model file, empty for a remote provider.
+        kernel: The kernel class the processor selects (such as `avx512-vnni`), empty where it does not matter.
+    """
+
+    model: str
+    revision: str
+    backend: str
+    dtype: str
+    max_tokens: int
+    scale: Scale
+    file_hash: str = ""
+    runtime: str = ""
+    kernel: str = ""
+
+
+class Reranker(Protocol):
+    """A cross-encoder or a provider of one. The same pair has the same score, alone or beside others."""
+
+    spec: RerankerSpec
+
+    def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
+        """Return one raw score for each passage, in order, all finite.
+
+        Raises:
+            RerankUnavailable: If no scores can be had right now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record as it was read, with the two numbers that a compare-and-set needs."""
+
+    record: DocumentRecord
+    seq_no: int
+    primary_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Write `record` if the stored one is still as `seen`; create it, if `seen` is None and there is none."""
+
+    record: DocumentRecord
+    seen: Seen | None
+
+
+class DocumentStore(Protocol):
+    """The records of documents: created or compared-and-set, never blindly written. Reads are realtime."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, Seen]:
+        """Return what is stored under `keys`; missing ones are left out."""
+
+    def swap(self, swaps: Sequence[Swap]) -> list[Seen | None]:
+        """Apply each swap on its own; return what is now stored, or None where somebody else was first."""
+
+    def waiting(self, *, now: float, limit: int) -> list[Seen]:
+        """Return received documents whose lease has expired and whose `not_before` has come, oldest first."""
+
+    def count_waiting(self, *, now: float) -> int:
+        """Return how many received documents wait for a worker."""
+
+    def listed(self, collection: str, *, state: str | None, after: str | None, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection by document id, those behind `after`."""
+
+
+class ContentStore(Protocol):
+    """What was sent, written once for each operation."""
+
+    def create(self, contents: Sequence[ContentRecord]) -> None:
+        """Write each under `K@g`; one that exists already stays as it is."""
+
+    def get(self, refs: Sequence[DocumentRef]) -> dict[DocumentRef, ContentRecord]:
+        """Return what is stored for these operations; missing ones are left out."""
+
+    def create_text(self, text: ExtractedText) -> None:
+        """Write extracted text under `K@g@text`; one that exists already stays as it is."""
+
+    def get_texts(self, refs: Sequence[DocumentRef]) -> dict[DocumentRef, ExtractedText]:
+        """Return extracted texts; missing ones are left out."""
+
+    def delete(self, refs: Sequence[DocumentRef]) -> None:
+        """Remove contents and extracted texts of these operations; missing ones are no error."""
+
+    def older_than(self, moment: float, *, limit: int, after: str | None = None) -> list[tuple[str, DocumentRef]]:
+        """Return (storage id, operation) of contents written before `moment`, by storage id, those behind `after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedHit:
+    """A hit of one list: its place from 1, Elasticsearch's score, and the chunk."""
+
+    rank: int
+    es_score: float
+    chunk: ChunkHit
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHits:
+    """Both lists of one search. A list is `full` when the index may hold more behind its end."""
+
+    bm25: tuple[ListedHit, ...]
+    knn: tuple[ListedHit, ...]
+    bm25_full: bool
+    knn_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search for both lists.
+
+    Attributes:
+        index: The physical index that is read.
+        depth: How many hits for each list.
+        write_sets: When given, only chunks of these sets.
+        bm25: False leaves the BM25 list out (its weight is 0); likewise `knn`.
+    """
+
+    index: str
+    text: str
+    vector: Vectors
+    filters: tuple[Filter, ...]
+    depth: int
+    write_sets: tuple[str, ...] | None = None
+    bm25: bool = True
+    knn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSet:
+    """A write set found in an index, for the sweeper: whose it is and when it was written."""
+
+    index: str
+    key: str
+    write_set: str
+    chunks: int
+    written_at: float
+
+
+class ChunkIndex(Protocol):
+    """The chunks: written and searched, deleted by their known ids."""
+
+    def write(self, index: str, chunks: Sequence[IndexedChunk]) -> list[ErrorInfo | None]:
+        """Write chunks; return an error or None for each."""
+
+    def refresh(self, index: str) -> None:
+        """Make what was written visible to searches on every shard.
+
+        Raises:
+            StoreUnavailable: If one shard failed; nothing may then be committed.
+        """
+
+    def delete(self, index: str, chunk_ids: Sequence[str]) -> None:
+        """Remove chunks by id; missing ones are no error."""
+
+    def search(self, request: SearchRequest) -> SearchHits:
+        """Search both lists with the same filters, in one round trip."""
+
+    def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
+        """Return chunks by id."""
+
+    def count(self, index: str) -> int:
+        """Return how many chunks the index holds, visible or not."""
+
+    def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
+        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`)."""
+
+
+class CollectionStore(Protocol):
+    """Collections and the mapping of their indices."""
+
+    def get(self, name: str) -> CollectionRecord:
+        """Return a collection.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+            IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
+        """
+
+    def ensure(self, name: str) -> CollectionRecord:
+        """Return a collection; make it and its index first where there is none. Safe to call from many processes."""
+
+    def names(self) -> list[str]:
+        """Return the names of all collections in order."""
+
+    def fingerprint(self) -> IndexFingerprint:
+        """Return what this process would make an index with."""
+
+    def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
+        """Replace a collection's own choices for queries."""
+
+    def delete(self, name: str) -> None:
+        """Remove a collection with its chunks, records and contents."""
+
+    def field_types(self, name: str) -> dict[str, str]:
+        """Return the metadata fields of a collection and their types: keyword, double or boolean."""
+
+    def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
+        """Make sure these fields can be filtered on.
+
+        Raises:
+            MetadataTypeConflict: If a field has another type in this collection, or there are too many fields.
+        """
+
+
+class CandidateStore(Protocol):
+    """Candidates on their way from retrieve to rerank, with their text, for a short time."""
+
+    def put(self, job_id: str, handover: "Handover") -> None:
+        """Keep the handover of a job."""
+
+    def get(self, job_id: str) -> "Handover | None":
+        """Return the handover of a job, or None when it has expired."""
+
+    def delete(self, job_id: str) -> None:
+        """Forget the handover of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What retrieve hands to rerank."""
+
+    candidates: tuple[FusedCandidate, ...]
+    stale_dropped: int
+    embedder: str
+    milliseconds: Mapping[str, float]
+
+
+class JobStore(Protocol):
+    """Query jobs. A terminal state is written once; what comes later changes nothing."""
+
+    def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
+        """Record a queued job; return the one already there when the id is taken."""
+
+    def get(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            UnknownJob: If there is none, or its result has expired.
+        """
+
+    def advance(self, job_id: str, state: JobState) -> Job:
+        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is."""
+
+    def finish(
+        self, job_id: str, state: JobState, *, at: float, result: QueryResult | None = None, error: ErrorInfo | None = None
+    ) -> bool:
+        """Write the terminal state, start its time to live and wake the waiters; False when it was finished already."""
+
+    def wait(self, job_id: str, timeout: float) -> Job:
+        """Return the job when it is terminal, or as it is when `timeout` seconds are over."""
+
+    def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
+        """Return ids of jobs that have no terminal state, oldest first."""
+
+
+class TaskQueue(Protocol):
+    """Sends messages to workers."""
+
+    def extract(self, document: DocumentRef) -> None:
+        """Ask for the text of an operation's bytes."""
+
+    def index(self, documents: Sequence[DocumentRef]) -> None:
+        """Ask for operations to be chunked, embedded and committed."""
+
+    def retrieve(self, job_id: str) -> None:
+        """Ask for a job's candidates."""
+
+    def rerank(self, job_id: str) -> None:
+        """Ask for a job's candidates to be scored and judged."""
+
+    def length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""

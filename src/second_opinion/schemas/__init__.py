@@ -1,0 +1,1 @@
+"""The nouns: frozen models of every message and record, and the one error tree."""

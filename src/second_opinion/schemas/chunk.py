@@ -1,0 +1,96 @@
+"""Chunks: the passages a document is cut into, and how the index keeps them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import Field
+
+from second_opinion.schemas.base import Record
+from second_opinion.schemas.document import Metadata
+
+CONTEXT_SEPARATOR: Final = " › "
+
+
+class Chunk(Record):
+    """One passage of a document.
+
+    Attributes:
+        ordinal: Position among the document's chunks, from 0.
+        text: The passage, exactly `document_text[start:end]`.
+        start: Offset of its first character in the document's text.
+        end: Offset behind its last character.
+        headings: Titles of the sections it stands in, outermost first, without the document's own title.
+        truncated: True when the models see only its beginning (an unbreakable passage beyond their window).
+    """
+
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    headings: tuple[str, ...] = ()
+    truncated: bool = False
+
+
+class ChunkHit(Record):
+    """One chunk as it comes back from the index, with what is needed to judge and to cite it.
+
+    Attributes:
+        chunk_id: `K@w@ordinal`.
+        key: K of its document.
+        write_set: w, the set it was written in; readers see it only while that set is committed.
+        index: The physical index it was read from.
+        count: How many chunks its set has; neighbours have ordinal - 1 and ordinal + 1.
+    """
+
+    chunk_id: str
+    key: str
+    write_set: str
+    index: str
+    collection: str
+    document_id: str
+    title: str = ""
+    uri: str = ""
+    headings: tuple[str, ...] = ()
+    text: str
+    start: int
+    end: int
+    ordinal: int
+    count: int
+    metadata: Metadata = Field(default_factory=dict)
+    truncated: bool = False
+
+    @property
+    def previous_chunk_id(self) -> str | None:
+        """Id of the chunk before this one in its document."""
+        return chunk_id(self.key, self.write_set, self.ordinal - 1) if self.ordinal > 0 else None
+
+    @property
+    def next_chunk_id(self) -> str | None:
+        """Id of the chunk after this one in its document."""
+        return chunk_id(self.key, self.write_set, self.ordinal + 1) if self.ordinal + 1 < self.count else None
+
+
+class IndexedChunk(ChunkHit):
+    """A chunk ready to be written: what comes back in a hit, and its vector.
+
+    Attributes:
+        vector: Embedding of `passage_text`, unit length, as many floats as the index has dims.
+        written_at: Unix seconds; the sweeper leaves young sets alone.
+    """
+
+    vector: tuple[float, ...]
+    written_at: float
+
+
+def chunk_id(key: str, write_set: str, ordinal: int) -> str:
+    """Return the id of a chunk; known ahead of reading, so that a set can be deleted without a search."""
+    return f"{key}@{write_set}@{ordinal}"
+
+
+def passage_text(title: str, headings: Sequence[str], text: str) -> str:
+    """Return what both models read of a chunk: where it stands, then what it says.
+
+    A passage about "dosage" that does not repeat the drug's name is only understood beside its title.
+    """
+    context = CONTEXT_SEPARATOR.join(part for part in (title.strip(), *(h.strip() for h in headings)) if part)
+    return f"{context}\n{text}" if context else text

@@ -1,0 +1,92 @@
+"""Collections: a named set of documents with its own settings and its own index."""
+
+from typing import Annotated, Final, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from second_opinion.schemas.base import Record, Request, Versioned
+
+DEFAULT_COLLECTION: Final = "default"
+
+CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Relevance = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class QueryDefaults(Record):
+    """How a query is answered when it does not say otherwise.
+
+    Attributes:
+        floor: The relevance below which nothing is shown, in [0, 1].
+        top_k: The most passages to keep.
+        candidates: How many fused candidates the reranker reads.
+        chunks_per_document: The most chunks of one document to keep.
+        bm25_weight: Weight of the BM25 list in reciprocal rank fusion.
+        knn_weight: Weight of the kNN list in reciprocal rank fusion.
+    """
+
+    floor: Relevance = 0.4
+    top_k: int = Field(default=10, ge=1, le=100)
+    candidates: int = Field(default=100, ge=1, le=1_000)
+    chunks_per_document: int = Field(default=3, ge=1, le=1_000)
+    bm25_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
+    knn_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _some_list_counts(self) -> Self:
+        if self.bm25_weight == 0.0 and self.knn_weight == 0.0:
+            raise ValueError("bm25_weight and knn_weight cannot both be 0")
+        return self
+
+
+class QueryOverrides(Request):
+    """The same choices where each may be left open: what a query or a collection says of its own.
+
+    None means "not said", so 0.0 is a floor like any other.
+    """
+
+    floor: Relevance | None = None
+    top_k: int | None = Field(default=None, ge=1, le=100)
+    candidates: int | None = Field(default=None, ge=1, le=1_000)
+    chunks_per_document: int | None = Field(default=None, ge=1, le=1_000)
+    bm25_weight: float | None = Field(default=None, ge=0.0, le=100.0, allow_inf_nan=False)
+    knn_weight: float | None = Field(default=None, ge=0.0, le=100.0, allow_inf_nan=False)
+
+    def over(self, defaults: QueryDefaults) -> QueryDefaults:
+        """Return `defaults` with what is said here in its place."""
+        said = {name: getattr(self, name) for name in QueryDefaults.model_fields if getattr(self, name) is not None}
+        return QueryDefaults.model_validate({**defaults.model_dump(), **said})
+
+
+class IndexFingerprint(Record):
+    """What made a chunk index: kept in its `_meta`, compared with the settings before anything is written or read.
+
+    Attributes:
+        embedding_model: Id of the bi-encoder.
+        embedding_revision: Its revision (a hash of the weights for local files).
+        dims: Length of its vectors.
+        chunker: Name, version and sizes of the chunker.
+        analyzer: Analyzer of the `text` field.
+    """
+
+    embedding_model: str
+    embedding_revision: str
+    dims: int
+    chunker: str
+    analyzer: str = "english"
+
+
+class CollectionRecord(Versioned):
+    """A collection as Elasticsearch keeps it.
+
+    Attributes:
+        name: The collection.
+        index: The physical chunk index that is read.
+        writing: The physical chunk indices that are written (two of them during a reindex).
+        overrides: The collection's own choices for queries.
+    """
+
+    name: CollectionName
+    index: str
+    writing: tuple[str, ...]
+    overrides: QueryOverrides = QueryOverrides()
+    created_at: float

@@ -1,0 +1,51 @@
+"""Query jobs as Redis keeps them."""
+
+from enum import StrEnum
+from typing import Final
+
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.errors import ErrorInfo
+from second_opinion.schemas.query import Query
+from second_opinion.schemas.verdict import QueryResult
+
+
+class JobState(StrEnum):
+    """Where a query job is. The last four are terminal: written once, then only read."""
+
+    QUEUED = "queued"
+    RETRIEVING = "retrieving"
+    RERANKING = "reranking"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+TERMINAL_STATES: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+class Job(Versioned):
+    """A query job.
+
+    Attributes:
+        query: The question with every choice made.
+        submitted_at: Unix seconds.
+        expires_at: Unix seconds after which the job, if still without an answer, becomes `expired`.
+        result: Present when and only when the state is `done`.
+        error: Present when the state is `failed`, `cancelled` or `expired`.
+    """
+
+    job_id: str
+    state: JobState
+    query: Query
+    submitted_at: float
+    expires_at: float
+    finished_at: float | None = None
+    attempts: int = 0
+    result: QueryResult | None = None
+    error: ErrorInfo | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when nothing about the job will change any more."""
+        return self.state in TERMINAL_STATES

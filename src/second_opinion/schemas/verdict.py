@@ -1,0 +1,160 @@
+"""Verdicts: what is shown to the caller, or the honest refusal, with every number that led to it."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field
+
+from second_opinion.schemas.base import Record, Versioned
+from second_opinion.schemas.candidate import ScoredCandidate
+from second_opinion.schemas.document import Metadata
+
+
+class Outcome(StrEnum):
+    """How a query ends when nothing failed."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+
+
+class RefusalReason(StrEnum):
+    """Why nothing is shown."""
+
+    NO_CANDIDATES = "no_candidates"
+    BELOW_FLOOR = "below_floor"
+
+
+class Decision(StrEnum):
+    """What became of one candidate."""
+
+    KEPT = "kept"
+    BELOW_FLOOR = "below_floor"
+    OVER_DOCUMENT_CAP = "over_document_cap"
+    OVER_TOP_K = "over_top_k"
+
+
+class CalibrationSource(StrEnum):
+    """Where the calibration behind a relevance comes from."""
+
+    NONE = "none"
+    SHIPPED = "shipped"
+    COLLECTION = "collection"
+
+
+class JudgedCandidate(Record):
+    """A scored candidate and what became of it.
+
+    Attributes:
+        rank: Its place in the final order by `raw_score`, from 1, dropped ones included.
+    """
+
+    scored: ScoredCandidate
+    rank: int
+    decision: Decision
+
+
+class Verdict(Record):
+    """The judgement over all candidates of one query.
+
+    Attributes:
+        best_relevance: The highest relevance of any candidate; None when there were none.
+        judged: All candidates in their final order, kept and dropped.
+    """
+
+    outcome: Outcome
+    reason: RefusalReason | None = None
+    sentence: str
+    floor: float
+    best_relevance: float | None = None
+    judged: tuple[JudgedCandidate, ...] = ()
+
+
+class Passage(Record):
+    """One judged candidate as a caller reads it: flat, with every stage's number under its own name."""
+
+    rank: int
+    decision: Decision
+    document_id: str
+    chunk_id: str
+    title: str
+    uri: str
+    headings: tuple[str, ...]
+    text: str
+    start: int
+    end: int
+    ordinal: int
+    previous_chunk_id: str | None
+    next_chunk_id: str | None
+    metadata: Metadata = Field(default_factory=dict)
+    truncated: bool = False
+    relevance: float
+    raw_score: float
+    fused_rank: int
+    fused_score: float
+    bm25_rank: int | None
+    bm25_score: float | None
+    knn_rank: int | None
+    knn_score: float | None
+
+    @classmethod
+    def of(cls, judged: JudgedCandidate) -> Self:
+        """Flatten a judged candidate; a dropped one leaves its text behind, so that results stay small."""
+        scored, fused = judged.scored, judged.scored.fused
+        candidate, chunk = fused.candidate, fused.candidate.chunk
+        kept = judged.decision is Decision.KEPT
+        return cls(
+            rank=judged.rank,
+            decision=judged.decision,
+            document_id=chunk.document_id,
+            chunk_id=chunk.chunk_id,
+            title=chunk.title,
+            uri=chunk.uri,
+            headings=chunk.headings,
+            text=chunk.text if kept else "",
+            start=chunk.start,
+            end=chunk.end,
+            ordinal=chunk.ordinal,
+            previous_chunk_id=chunk.previous_chunk_id,
+            next_chunk_id=chunk.next_chunk_id,
+            metadata=chunk.metadata if kept else {},
+            truncated=chunk.truncated,
+            relevance=scored.relevance,
+            raw_score=scored.raw_score,
+            fused_rank=fused.fused_rank,
+            fused_score=fused.fused_score,
+            bm25_rank=candidate.bm25_rank,
+            bm25_score=candidate.bm25_score,
+            knn_rank=candidate.knn_rank,
+            knn_score=candidate.knn_score,
+        )
+
+
+class QueryResult(Versioned):
+    """The answer to a query job, or its refusal.
+
+    Attributes:
+        kept: The passages that cleared the floor, best first; empty in a refusal.
+        dropped: The other candidates, without their text, in final order.
+        milliseconds: By stage: retrieve (embed, search, verify, fuse), rerank, judge, and total.
+        stale_dropped: Hits left out because their document changed while it was read.
+        reranker: Id and revision of the model that scored.
+        calibration: Where the calibration comes from; `calibration_id` names it.
+    """
+
+    job_id: str
+    collection: str
+    query: str
+    outcome: Outcome
+    reason: RefusalReason | None = None
+    sentence: str
+    floor: float
+    best_relevance: float | None
+    kept: tuple[Passage, ...]
+    dropped: tuple[Passage, ...]
+    candidates: int
+    stale_dropped: int = 0
+    milliseconds: dict[str, float]
+    embedder: str
+    reranker: str
+    calibration: CalibrationSource
+    calibration_id: str | None = None

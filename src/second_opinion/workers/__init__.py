@@ -1,0 +1,1 @@
+"""The Celery side: application, settings, composition root, routing and thin tasks."""

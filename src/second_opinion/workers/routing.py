@@ -1,0 +1,53 @@
+"""Queues, roles and task names: which worker does what. Callers in any language need only this table.
+
+One worker role consumes one queue, so that each kind is scaled on its own.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Role = Literal["intake", "extract", "index", "retrieve", "rerank", "maintenance"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """How a role runs.
+
+    Attributes:
+        pool: Celery's worker pool. Threads share one copy of a model; prefork isolates what may crash.
+        beat: True when the role also sends the periodic tasks.
+    """
+
+    queue: str
+    pool: Literal["threads", "prefork"]
+    beat: bool = False
+
+
+ROLES: Final[dict[Role, RoleSpec]] = {
+    "intake": RoleSpec(queue="intake", pool="threads"),
+    "extract": RoleSpec(queue="extract", pool="prefork"),
+    "index": RoleSpec(queue="index", pool="threads"),
+    "retrieve": RoleSpec(queue="retrieve", pool="threads"),
+    "rerank": RoleSpec(queue="rerank", pool="threads"),
+    "maintenance": RoleSpec(queue="maintenance", pool="prefork", beat=True),
+}
+
+ACCEPT: Final = "opinion.accept"
+EXTRACT: Final = "opinion.extract"
+INDEX: Final = "opinion.index"
+SUBMIT_QUERY: Final = "opinion.submit_query"
+RETRIEVE: Final = "opinion.retrieve"
+RERANK: Final = "opinion.rerank"
+RECONCILE: Final = "opinion.reconcile"
+SWEEP: Final = "opinion.sweep"
+
+QUEUE_OF_TASK: Final[dict[str, str]] = {
+    ACCEPT: "intake",
+    SUBMIT_QUERY: "intake",
+    EXTRACT: "extract",
+    INDEX: "index",
+    RETRIEVE: "retrieve",
+    RERANK: "rerank",
+    RECONCILE: "maintenance",
+    SWEEP: "maintenance",
+}
