@@ -12,7 +12,6 @@ import psutil
 from second_opinion.ops.account import Account, check_reachable
 from second_opinion.ops.distribution import Distribution
 from second_opinion.ops.filesystem import make_folder, require_space
-from second_opinion.ops.jdk import Jdk
 from second_opinion.ops.ports import LOOPBACK
 from second_opinion.schemas.errors import StackError
 

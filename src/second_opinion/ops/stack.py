@@ -15,7 +15,7 @@ from second_opinion.ops.elasticsearch_server import ElasticsearchServer, check_h
 from second_opinion.ops.filesystem import is_locked, locked, make_folder
 from second_opinion.ops.jdk import find_jdk
 from second_opinion.ops.parts import kill_group
-from second_opinion.ops.plan import ELASTICSEARCH, SERVERS, StackPlan
+from second_opinion.ops.plan import StackPlan
 from second_opinion.ops.ports import choose_port
 from second_opinion.ops.redis_server import RedisServer, find_redis_program
 from second_opinion.ops.state import StateFolder, default_programs_folder
