@@ -351,7 +351,13 @@ class JobStore(Protocol):
         """Move a job to a state that is not terminal, unless it is finished already; return it as it now is."""
 
     def finish(
-        self, job_id: str, state: JobState, *, at: float, result: QueryResult | None = None, error: ErrorInfo | None = None
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        at: float,
+        result: QueryResult | None = None,
+        error: ErrorInfo | None = None,
     ) -> bool:
         """Write the terminal state, start its time to live and wake the waiters; False when it was finished already."""
 

@@ -1,8 +1,11 @@
 """Candidates on their way through the stages. Each type wraps the one before; no number is ever overwritten.
 
 No field is called `score`: `bm25_score` and `knn_score` are Elasticsearch's, `fused_score` is reciprocal rank fusion's,
-`raw_score` is the reranker's (a logit, or a provider's number), and `relevance` is the calibrated one, alone fit for a floor.
+`raw_score` is the reranker's (a logit, or a provider's number), and `relevance` is the calibrated one, which
+alone is fit for a floor.
 """
+
+from pydantic import Field
 
 from second_opinion.schemas.base import Record
 from second_opinion.schemas.chunk import ChunkHit
@@ -52,4 +55,4 @@ class Retrieval(Record):
     candidates: tuple[Candidate, ...]
     stale_dropped: int = 0
     rounds: int = 1
-    milliseconds: dict[str, float] = {}
+    milliseconds: dict[str, float] = Field(default_factory=dict)

@@ -23,7 +23,9 @@ MEDIA_TYPES: Final = ("text/plain", "text/markdown")
 
 MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 MetadataText = Annotated[str, StringConstraints(max_length=1_024)]
-MetadataScalar = bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | MetadataText
+MetadataScalar = (
+    bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(allow_inf_nan=False)] | MetadataText
+)
 MetadataValue = MetadataScalar | Annotated[list[MetadataScalar], Field(max_length=100)]
 Metadata = dict[MetadataName, MetadataValue]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=512, strip_whitespace=False)]

@@ -88,10 +88,11 @@ class OpinionError(Exception):
     def from_info(cls, info: ErrorInfo) -> "OpinionError":
         """Rebuild the error that `info` describes; an unknown code becomes the base class of its kind."""
         known = _BY_CODE.get(info.code, TransientError if info.transient else PermanentError)
-        return known._rebuild(info)
+        return known.rebuild(info)
 
     @classmethod
-    def _rebuild(cls, info: ErrorInfo) -> Self:
+    def rebuild(cls, info: ErrorInfo) -> Self:
+        """Rebuild an error of this class."""
         return cls(info.message, hint=info.hint)
 
 
@@ -157,7 +158,8 @@ class Overloaded(TransientError):
         return super().info().model_copy(update={"retry_after": self.retry_after})
 
     @classmethod
-    def _rebuild(cls, info: ErrorInfo) -> Self:
+    def rebuild(cls, info: ErrorInfo) -> Self:
+        """Rebuild an error of this class."""
         return cls(info.message, retry_after=info.retry_after or 1.0, hint=info.hint)
 
 
