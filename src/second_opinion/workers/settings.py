@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from second_opinion.schemas.collection import Relevance
@@ -31,6 +31,9 @@ class Settings(BaseSettings):
 
     Attributes:
         state_dir: Folder of the local stack: servers, pids, ports, logs.
+        java_home: JDK for the local stack; `ES_JAVA_HOME` and `JAVA_HOME` are read too.
+        elasticsearch_heap: Java heap of the local stack's Elasticsearch, such as `1g`; by the machine's memory if unset.
+        ready_file: Made by a worker once it consumes and touched while it does; health checks look at its age.
         elasticsearch_url: One or more URLs, separated by commas.
         elasticsearch_password: With `elasticsearch_username`; or `elasticsearch_api_key` instead of both.
         elasticsearch_ca_certs: CA file for TLS.
@@ -54,6 +57,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPINION_", frozen=True, extra="ignore")
 
     state_dir: Path = Field(default_factory=default_state_dir)
+    java_home: Path | None = Field(
+        default=None, validation_alias=AliasChoices("OPINION_JAVA_HOME", "ES_JAVA_HOME", "JAVA_HOME")
+    )
+    elasticsearch_heap: str | None = None
+    ready_file: Path | None = None
 
     elasticsearch_url: str = "http://127.0.0.1:9200"
     elasticsearch_username: str | None = None
