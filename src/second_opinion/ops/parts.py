@@ -15,6 +15,7 @@ from second_opinion.ops.status import PartState, PartStatus, ProcessIdentity
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 CALM_SECONDS: Final = 60.0
+CHECK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class PartSpec:
         command: The program and its arguments; it stays in the foreground.
         log: Where its output goes.
         folder: Where it runs.
-        ready: Says whether it does its work; asked only while its process lives.
+        ready: Says whether it does its work; asked while its process lives, so it must not take long.
         is_server: Servers start before workers and stop after them.
         environment: Its whole environment; the supervisor's own when None.
         account: Who it runs as; the supervisor's own account when None.
+        ready_file: Made by the part when it is ready; removed before each start.
         grace_seconds: How long it may take to stop before it is killed.
+        silence_seconds: How long it may live without doing its work before it is started anew; None is for ever.
     """
 
     name: str
@@ -41,7 +44,9 @@ class PartSpec:
     is_server: bool
     environment: Mapping[str, str] | None = None
     account: Account | None = None
+    ready_file: Path | None = None
     grace_seconds: float = 20.0
+    silence_seconds: float | None = None
 
 
 class Part:
@@ -57,6 +62,8 @@ class Part:
         self._pause = FIRST_PAUSE_SECONDS
         self._start_at = 0.0
         self._ready_at = 0.0
+        self._heard_at = 0.0
+        self._checked_at = 0.0
 
     def status(self) -> PartStatus:
         """Return what is known of this part."""
@@ -75,9 +82,12 @@ class Part:
                 self._start()
         elif self.ended():
             self._plan_restart()
-        elif self.state is PartState.STARTING and self.spec.ready():
-            self.state = PartState.READY
-            self._ready_at = time.monotonic()
+        elif self.state is PartState.STARTING:
+            if self.spec.ready():
+                self.state = PartState.READY
+                self._ready_at = self._heard_at = self._checked_at = time.monotonic()
+        elif time.monotonic() - self._checked_at >= CHECK_SECONDS:
+            self._check()
 
     def ended(self) -> bool:
         """Whether the part has no living process; what is left of its process group is killed."""
@@ -111,6 +121,8 @@ class Part:
 
     def _start(self) -> None:
         account = self.spec.account
+        if self.spec.ready_file is not None:
+            self.spec.ready_file.unlink(missing_ok=True)
         with self.spec.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -133,6 +145,19 @@ class Part:
                 return
         self._identity = ProcessIdentity.of(self._process.pid)
         self.state = PartState.STARTING
+
+    def _check(self) -> None:
+        self._checked_at = time.monotonic()
+        if self.spec.ready():
+            self.state = PartState.READY
+            self._heard_at = self._checked_at
+            return
+        self.state = PartState.SILENT
+        limit = self.spec.silence_seconds
+        if limit is not None and self._checked_at - self._heard_at > limit:
+            self.kill()
+            self.last_exit = f"ended after {limit:.0f} s of silence"
+            self._plan_restart()
 
     def _plan_restart(self) -> None:
         was_calm = self._ready_at > 0 and time.monotonic() - self._ready_at > CALM_SECONDS

@@ -34,9 +34,7 @@ class StackPlan(BaseModel):
     workers: dict[str, int]
 
     @classmethod
-    def make(
-        cls, elasticsearch: ElasticsearchServer, redis: RedisServer, workers: dict[str, int]
-    ) -> Self:
+    def make(cls, elasticsearch: ElasticsearchServer, redis: RedisServer, workers: dict[str, int]) -> Self:
         """Return the plan for these servers and this many workers of each role."""
         return cls(
             elasticsearch_url=elasticsearch.url,

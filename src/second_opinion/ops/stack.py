@@ -14,12 +14,13 @@ from second_opinion.ops.distribution import install_distribution
 from second_opinion.ops.elasticsearch_server import ElasticsearchServer, check_heap, default_heap
 from second_opinion.ops.filesystem import is_locked, locked, make_folder
 from second_opinion.ops.jdk import find_jdk
+from second_opinion.ops.logs import last_lines
 from second_opinion.ops.parts import kill_group
 from second_opinion.ops.plan import StackPlan
 from second_opinion.ops.ports import choose_port
 from second_opinion.ops.redis_server import RedisServer, find_redis_program
 from second_opinion.ops.state import StateFolder, default_programs_folder
-from second_opinion.ops.status import PartState, PartStatus, StackStatus, read_log_end
+from second_opinion.ops.status import PartState, PartStatus, StackStatus
 from second_opinion.schemas.errors import PartFailed, StackError
 
 ELASTICSEARCH_PORT: Final = 9280
@@ -28,7 +29,8 @@ READY_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 120.0
 ORPHAN_SECONDS: Final = 20.0
 COMMAND_SECONDS: Final = 300.0
-LOG_LINES: Final = 15
+LOG_LINES: Final = 12
+LOG_LINE_LENGTH: Final = 140
 POLL_SECONDS: Final = 0.1
 
 
@@ -48,7 +50,7 @@ class LocalStack:
         programs: Folder for unpacked programs, shared between stacks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by name, each with a default
         self,
         state_dir: Path,
         *,
@@ -77,6 +79,7 @@ class LocalStack:
         """
         make_folder(self.state.root)
         make_folder(self.state.logs)
+        make_folder(self.state.ready)
         with locked(self.state.command_lock, seconds=COMMAND_SECONDS, what=f"starting or stopping {self.state.root}"):
             plan = StackPlan.read(self.state)
             if plan is not None and self.status().running:
@@ -122,10 +125,9 @@ class LocalStack:
         self._refuse_other_ports(plan)
         more = {role: max(count, plan.workers.get(role, 0)) for role, count in workers.items()}
         extended = plan.model_copy(update={"workers": {**plan.workers, **more}})
-        supervisor = self.status().supervisor
-        if extended != plan and supervisor is not None:
+        if extended != plan:
             extended.write(self.state)
-            os.kill(supervisor.pid, signal.SIGHUP)
+            self._signal_supervisor(signal.SIGHUP)
         self._wait_until_ready(extended.parts, progress)
         return extended
 
@@ -162,54 +164,64 @@ class LocalStack:
 
     def _start_supervisor(self) -> None:
         with self.state.log_file("supervisor").open("ab") as log:
-            subprocess.run(
+            started = subprocess.run(
                 [sys.executable, "-m", "second_opinion.ops.supervisor", str(self.state.root)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.state.root,
-                check=True,
+                check=False,
             )
+        if started.returncode != 0:
+            raise self._failure("supervisor", f"could not start (exit status {started.returncode})")
 
     def _wait_until_ready(self, names: list[str], progress: Callable[[str], None]) -> None:
         deadline = time.monotonic() + READY_SECONDS
+        ends_before = {part.name: part.restarts for part in StackStatus.read(self.state).parts}
         while True:
             status = StackStatus.read(self.state)
-            if status.are_ready(names):
-                return
             ready = {part.name for part in status.parts if part.state is PartState.READY}
             waiting = [name for name in names if name not in ready]
+            if not waiting:
+                return
             progress(f"starting {', '.join(waiting)}")
             for part in status.parts:
-                if part.name in waiting and part.state is PartState.RESTARTING:
+                if part.name in waiting and part.restarts > ends_before.get(part.name, 0):
                     raise self._failure(part.name, f"ended while starting ({part.last_exit})")
+            if not is_locked(self.state.supervisor_lock):
+                raise self._failure("supervisor", "ended while starting the stack")
             if time.monotonic() > deadline:
                 raise self._failure(waiting[0], f"was not ready within {READY_SECONDS:.0f} seconds")
             time.sleep(POLL_SECONDS)
 
     def _failure(self, name: str, what: str) -> PartFailed:
-        lines = "\n".join(f"  {line}" for line in read_log_end(self.state.log_file(name), LOG_LINES))
+        log = self.state.log_file(name)
+        lines = "\n".join(f"  {line[:LOG_LINE_LENGTH]}" for line in last_lines(log, LOG_LINES))
         return PartFailed(f"{name} {what}. Its log ends:\n{lines}", hint=f"Read the whole log: opinion logs {name}")
 
     def _stop(self, progress: Callable[[str], None] = _silent) -> bool:
-        status = self.status()
-        supervisor = status.supervisor
-        ran = supervisor is not None or any(_lives(part) for part in status.parts)
-        if supervisor is not None:
+        supervised = is_locked(self.state.supervisor_lock)
+        ran = supervised or any(_lives(part) for part in StackStatus.read(self.state).parts)
+        if supervised:
             progress("stopping")
-            self._end_supervisor(supervisor.pid)
+            self._end_supervisor()
         self._clear_remains(progress)
         self.state.stack_file.unlink(missing_ok=True)
-        self.state.status_file.unlink(missing_ok=True)
+        for ready_file in self.state.ready.glob("*"):
+            ready_file.unlink()
         return ran
 
-    def _end_supervisor(self, pid: int) -> None:
-        kill_process(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while is_locked(self.state.supervisor_lock):
-            if time.monotonic() > deadline:
-                kill_process(pid, signal.SIGKILL)
-            time.sleep(POLL_SECONDS / 2)
+    def _end_supervisor(self) -> None:
+        self._signal_supervisor(signal.SIGTERM)
+        if not _wait_until(lambda: not is_locked(self.state.supervisor_lock), STOP_SECONDS):
+            self._signal_supervisor(signal.SIGKILL)
+            _wait_until(lambda: not is_locked(self.state.supervisor_lock), STOP_SECONDS)
+
+    def _signal_supervisor(self, with_signal: signal.Signals) -> None:
+        try:
+            os.kill(int(self.state.supervisor_lock.read_text(encoding="ascii")), with_signal)
+        except (OSError, ValueError):
+            return
 
     def _clear_remains(self, progress: Callable[[str], None]) -> None:
         """End what a supervisor that was killed has left behind, once a supervisor that is stopping has finished."""
@@ -228,14 +240,6 @@ class LocalStack:
             if _wait_until(lambda: not any(_lives(part) for part in orphans), ORPHAN_SECONDS):
                 break
         self.state.status_file.unlink(missing_ok=True)
-
-
-def kill_process(pid: int, with_signal: signal.Signals) -> None:
-    """Send a signal to a process; one that is gone already is no error."""
-    try:
-        os.kill(pid, with_signal)
-    except ProcessLookupError:
-        return
 
 
 def _lives(part: PartStatus) -> bool:

@@ -50,11 +50,20 @@ class StateFolder:
         """Redis's configuration and data."""
         return self.root / "redis"
 
+    @property
+    def ready(self) -> Path:
+        """One file a worker that is ready, touched while it consumes."""
+        return self.root / "ready"
+
+    def ready_file(self, worker: str) -> Path:
+        """Return the file by which `worker` says that it is ready."""
+        return self.ready / worker
+
     def log_file(self, part: str) -> Path:
         """Return the log of `part`."""
         return self.logs / f"{part}.log"
 
 
 def default_programs_folder() -> Path:
-    """Return the folder where stacks share unpacked programs: outside of root's home, which other accounts cannot enter."""
+    """Return the folder where stacks share unpacked programs; not root's home, which other accounts cannot enter."""
     return ROOT_PROGRAMS if os.geteuid() == 0 else Path.home() / ".cache" / "second-opinion"

@@ -1,8 +1,7 @@
 """What is known of a stack's processes. It is the file `status.json`, written by the supervisor."""
 
 from enum import StrEnum
-from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,13 +9,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from second_opinion.ops.filesystem import write_whole
 from second_opinion.ops.state import StateFolder
 
+SAME_MOMENT_SECONDS: Final = 1.0
+
 
 class PartState(StrEnum):
-    """Where a part is in its life."""
+    """Where a part is in its life.
+
+    `silent` is a process that lives but no longer answers; `lost` one that lives without a supervisor.
+    """
 
     PLANNED = "planned"
     STARTING = "starting"
     READY = "ready"
+    SILENT = "silent"
     RESTARTING = "restarting"
     STOPPING = "stopping"
     STOPPED = "stopped"
@@ -43,7 +48,7 @@ class ProcessIdentity(BaseModel):
         """Whether this very process still runs."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.began) < 1.0
+            same = bool(abs(process.create_time() - self.began) < SAME_MOMENT_SECONDS)
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
@@ -104,18 +109,3 @@ class StackStatus(BaseModel):
     def part(self, name: str) -> PartStatus | None:
         """Return the part of this name."""
         return next((part for part in self.parts if part.name == name), None)
-
-    def are_ready(self, names: list[str]) -> bool:
-        """Whether all parts in `names` are ready."""
-        ready = {part.name for part in self.parts if part.state is PartState.READY}
-        return ready.issuperset(names)
-
-
-def read_log_end(path: Path, lines: int) -> list[str]:
-    """Return the last `lines` lines of a log; none when it does not exist."""
-    try:
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - 512 * lines))
-            return log.read().decode("utf-8", errors="replace").splitlines()[-lines:]
-    except OSError:
-        return []

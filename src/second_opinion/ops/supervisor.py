@@ -5,6 +5,7 @@ Run it as `python -m second_opinion.ops.supervisor STATE_FOLDER`; `LocalStack.up
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -21,6 +22,10 @@ from second_opinion.ops.status import PartState, ProcessIdentity, StackStatus
 
 BUSY_SECONDS: Final = 0.1
 CALM_SECONDS: Final = 0.5
+WORKER_GRACE_SECONDS: Final = 45.0
+WORKER_SILENCE_SECONDS: Final = 120.0
+FRESH_SECONDS: Final = 60.0
+BACKGROUND_ROLES: Final = frozenset({"extract", "index", "maintenance"})
 LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 LOG_CHECK_SECONDS: Final = 30.0
 
@@ -49,7 +54,7 @@ class Supervisor:
             self._tick()
             self._publish()
             self._limit_logs()
-            calm = all(part.state is PartState.READY for part in self._parts.values())
+            calm = all(part.state in {PartState.READY, PartState.SILENT} for part in self._parts.values())
             time.sleep(CALM_SECONDS if calm else BUSY_SECONDS)
         self._stop_all()
 
@@ -70,9 +75,9 @@ class Supervisor:
         servers = [part for part in self._parts.values() if part.spec.is_server]
         for part in servers:
             part.tick()
-        first_start_due = all(part.state is PartState.READY for part in servers)
+        servers_ready = all(part.state is PartState.READY for part in servers)
         for part in self._parts.values():
-            if not part.spec.is_server and (first_start_due or part.state is not PartState.PLANNED):
+            if not part.spec.is_server and (servers_ready or part.state is not PartState.PLANNED):
                 part.tick()
 
     def _stop_all(self) -> None:
@@ -110,7 +115,7 @@ class Supervisor:
 def limit_log(log: Path, limit: int = LOG_LIMIT_BYTES) -> None:
     """Move the content of a log that has grown past `limit` bytes to `NAME.1`; its writers append, so they go on."""
     if log.stat().st_size > limit:
-        log.with_suffix(".log.1").write_bytes(log.read_bytes())
+        shutil.copyfile(log, log.with_suffix(".log.1"))
         os.truncate(log, 0)
 
 
@@ -147,26 +152,53 @@ def part_specs(plan: StackPlan, state: StateFolder) -> list[PartSpec]:
 
 
 def worker_spec(role: str, name: str, plan: StackPlan, state: StateFolder) -> PartSpec:
-    """Return how to run one worker of `role` under the part name `name`."""
+    """Return how to run one worker of `role` under the part name `name`.
+
+    The worker inherits the caller's environment; what names a server in it gives way to this stack's own.
+    """
+    ready_file = state.ready_file(name)
+    variables = {
+        "OPINION_STATE_DIR": state.root,
+        "OPINION_ELASTICSEARCH_URL": plan.elasticsearch_url,
+        "OPINION_BROKER_URL": plan.broker_url,
+        "OPINION_JOBS_URL": plan.jobs_url,
+        "OPINION_CACHE_URL": plan.cache_url,
+        "OPINION_READY_FILE": ready_file,
+    }
+    setting = ["env", *(f"{key}={value}" for key, value in variables.items())]
+    polite = ["nice", "-n", "10"] if role in BACKGROUND_ROLES else []
     return PartSpec(
         name=name,
-        command=[sys.executable, "-m", "second_opinion.gateway", "worker", "--role", role],
+        command=[*setting, *polite, sys.executable, "-m", "second_opinion.gateway", "worker", "--role", role],
         log=state.log_file(name),
         folder=state.root,
-        ready=lambda: True,
+        ready=lambda: is_fresh(ready_file),
         is_server=False,
-        grace_seconds=45.0,
+        ready_file=ready_file,
+        grace_seconds=WORKER_GRACE_SECONDS,
+        silence_seconds=WORKER_SILENCE_SECONDS,
     )
+
+
+def is_fresh(ready_file: Path) -> bool:
+    """Whether the worker whose file this is has said lately that it consumes."""
+    try:
+        return time.time() - ready_file.stat().st_mtime < FRESH_SECONDS
+    except OSError:
+        return False
 
 
 def main(arguments: list[str]) -> int:
     """Become the supervisor of the state folder that is the only argument, detached from the caller."""
     state = StateFolder(Path(arguments[0]))
+    lock = try_lock(state.supervisor_lock)
+    if lock is None:
+        return 1
     if os.fork():
         return 0
     os.setsid()
-    if try_lock(state.supervisor_lock) is None:
-        return 1
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
     Supervisor(state).run()
     return 0
 
