@@ -1,0 +1,71 @@
+"""The task queue behind the pipeline's port: Celery messages that carry ids."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.errors import BrokerUnavailable
+from second_opinion.schemas.messages import (
+    DocumentRef,
+    ExtractDocument,
+    IndexDocuments,
+    RerankCandidates,
+    RunQuery,
+)
+from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
+
+
+class CeleryTaskQueue:
+    """Sends messages through Celery. Implements `pipeline.ports.TaskQueue`."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def extract(self, document: DocumentRef) -> None:
+        """Ask for the text of an operation's bytes."""
+        self.send(EXTRACT, ExtractDocument(document=document))
+
+    def index(self, documents: Sequence[DocumentRef]) -> None:
+        """Ask for operations to be chunked, embedded and committed."""
+        self.send(INDEX, IndexDocuments(documents=tuple(documents)))
+
+    def retrieve(self, job_id: str) -> None:
+        """Ask for a job's candidates."""
+        self.send(RETRIEVE, RunQuery(job_id=job_id))
+
+    def rerank(self, job_id: str) -> None:
+        """Ask for a job's candidates to be scored and judged."""
+        self.send(RERANK, RerankCandidates(job_id=job_id))
+
+    def send(self, task: str, message: Versioned) -> None:
+        """Send a message to the queue of its task.
+
+        Raises:
+            BrokerUnavailable: If Redis does not take it in time.
+        """
+        with _broker_errors():
+            self._app.send_task(task, args=[message.model_dump(mode="json")])
+
+    def length(self, queue: str) -> int:
+        """Return how many messages wait in a queue, those in the hands of workers left out.
+
+        Raises:
+            BrokerUnavailable: If Redis does not answer in time.
+        """
+        with _broker_errors(), self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            length = cast("Callable[[str], int]", channel.client.llen)
+            return length(queue)
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, RedisError, OSError) as problem:
+        raise BrokerUnavailable(f"Redis does not take messages: {problem}") from problem

@@ -1,0 +1,65 @@
+"""Running a task's body: log context, watchdog, and an outcome for whatever happens in it.
+
+Celery's thread pool survives a `MemoryError` or `SystemExit` in a task as a thread that is gone for good, so no
+exception leaves a body: what is not one of our errors becomes an `InternalError`, is logged with its traceback, and the
+process goes on. A memory error is not gone on from: the process is left, and leases rescue its work.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.errors import ErrorInfo, InternalError, InvalidRequest, OpinionError
+from second_opinion.workers.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+MEMORY_EXIT: Final = 71
+
+MessageT = TypeVar("MessageT", bound=Versioned)
+
+Facts = dict[str, Any]
+"""What a task says about its work, for its one log line."""
+
+
+class TaskRunner:
+    """Runs task bodies of one worker process."""
+
+    def __init__(self, watchdog: Watchdog, leave: Callable[[int], object]) -> None:
+        self._watchdog = watchdog
+        self._leave = leave
+
+    def run(
+        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]
+    ) -> None:
+        """Decode `payload`, run `body`, and write one log line about it."""
+        started = time.perf_counter()
+        facts: Facts = {}
+        error: ErrorInfo | None = None
+        with structlog.contextvars.bound_contextvars(task=task), self._watchdog.watching(task):
+            try:
+                facts = body(_decode(model, payload))
+            except OpinionError as problem:
+                error = problem.info()
+            except MemoryError:
+                log.exception("out_of_memory", action="leaving the process")
+                self._leave(MEMORY_EXIT)
+            except BaseException as problem:  # noqa: BLE001 - see the module's docstring
+                error = InternalError(f"{type(problem).__name__}: {problem}").info()
+                log.exception("task_broke")
+            milliseconds = round((time.perf_counter() - started) * 1_000, 1)
+            if error is None:
+                log.info("task_done", milliseconds=milliseconds, **facts)
+            else:
+                log.warning("task_failed", milliseconds=milliseconds, code=error.code, error=error.message, **facts)
+
+
+def _decode(model: type[MessageT], payload: object) -> MessageT:
+    try:
+        return model.model_validate(payload)
+    except ValidationError as problem:
+        raise InvalidRequest(f"message cannot be read as {model.__name__}: {problem.error_count()} errors") from problem
