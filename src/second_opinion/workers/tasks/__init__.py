@@ -1,0 +1,1 @@
+"""Thin tasks, one module per role."""

@@ -1,0 +1,43 @@
+"""The retry decision, as a table."""
+
+import pytest
+
+from second_opinion.schemas.errors import (
+    EmptyQuery,
+    InternalError,
+    OpinionError,
+    Overloaded,
+    RerankUnavailable,
+    StoreUnavailable,
+)
+from second_opinion.workers.retry import CAP_SECONDS, GiveUp, RetryAfter, decide
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "seconds_left", "expected"),
+    [
+        (StoreUnavailable("x"), 1, 60.0, RetryAfter(0.125)),
+        (StoreUnavailable("x"), 2, 60.0, RetryAfter(0.25)),
+        (StoreUnavailable("x"), 3, 60.0, RetryAfter(0.5)),
+        (StoreUnavailable("x"), 30, 60.0, RetryAfter(CAP_SECONDS / 2)),
+        (RerankUnavailable("x"), 1, 60.0, RetryAfter(0.125)),
+        (StoreUnavailable("x"), 3, 0.5, GiveUp()),
+        (StoreUnavailable("x"), 1, 0.0, GiveUp()),
+        (Overloaded("x", retry_after=7.0), 1, 60.0, RetryAfter(7.0)),
+        (Overloaded("x", retry_after=7.0), 1, 6.0, GiveUp()),
+        (EmptyQuery("x"), 1, 60.0, GiveUp()),
+        (InternalError("x"), 1, 60.0, GiveUp()),
+    ],
+)
+def test_decides(error: OpinionError, attempt: int, seconds_left: float, expected: RetryAfter | GiveUp) -> None:
+    """Transient errors back off while the caller still waits; permanent ones are never tried again."""
+    assert decide(error, attempt=attempt, seconds_left=seconds_left, jitter=0.0) == expected
+
+
+def test_jitter_spreads_the_pauses() -> None:
+    """Workers that failed together do not come back together."""
+    early = decide(StoreUnavailable("x"), attempt=4, seconds_left=60.0, jitter=0.0)
+    late = decide(StoreUnavailable("x"), attempt=4, seconds_left=60.0, jitter=0.99)
+    assert isinstance(early, RetryAfter)
+    assert isinstance(late, RetryAfter)
+    assert late.seconds > early.seconds * 1.9
