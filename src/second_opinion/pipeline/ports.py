@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from second_opinion.schemas.candidate import FusedCandidate
 from second_opinion.schemas.chunk import Chunk, ChunkHit, IndexedChunk
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
-from second_opinion.schemas.document import ContentRecord, DocumentRecord, ExtractedText, MetadataValue
+from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, ExtractedText, MetadataValue
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.job import Job, JobState
-from second_opinion.schemas.messages import DocumentRef
 from second_opinion.schemas.query import Filter, Query
 from second_opinion.schemas.verdict import QueryResult
 
@@ -59,8 +58,10 @@ class Chunker(Protocol):
 
     name: str
 
-    def chunk(self, text: str, *, media_type: str, title: str) -> list[Chunk]:
+    def chunk(self, text: str, *, media_type: str, title: str, guard: Guard = no_guard) -> list[Chunk]:
         """Return the chunks of `text` in order; `chunk.text == text[chunk.start:chunk.end]` for each.
+
+        `guard` is called every few thousand characters.
 
         Raises:
             EmptyDocument: If there is nothing but white space.
@@ -162,11 +163,20 @@ class DocumentStore(Protocol):
     def swap(self, swaps: Sequence[Swap]) -> list[Seen | None]:
         """Apply each swap on its own; return what is now stored, or None where somebody else was first."""
 
-    def waiting(self, *, now: float, limit: int) -> list[Seen]:
-        """Return received documents whose lease has expired and whose `not_before` has come, oldest first."""
+    def remove(self, seen: Sequence[Seen]) -> int:
+        """Remove records that are still as they were seen; return how many were."""
+
+    def lost(self, *, now: float, limit: int) -> list[Seen]:
+        """Return received documents that are in no queue: lease expired, or let go and `not_before` has come."""
+
+    def waiting(self, *, now: float, enqueued_before: float, limit: int) -> list[Seen]:
+        """Return received documents that nobody works on and that were last enqueued before a moment, oldest first."""
 
     def count_waiting(self, *, now: float) -> int:
-        """Return how many received documents wait for a worker."""
+        """Return how many received documents nobody works on, with `not_before` come."""
+
+    def tombstones(self, *, before: float, limit: int) -> list[Seen]:
+        """Return records of documents deleted before a moment, oldest first."""
 
     def listed(self, collection: str, *, state: str | None, after: str | None, limit: int) -> list[DocumentRecord]:
         """Return records of a collection by document id, those behind `after`."""
@@ -236,7 +246,11 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSet:
-    """A write set found in an index, for the sweeper: whose it is and when it was written."""
+    """A write set found in an index, for the sweeper: whose it is and when it was written.
+
+    Attributes:
+        chunks: How many chunks the set was to have; after a crash some of them are missing.
+    """
 
     index: str
     key: str
@@ -271,7 +285,7 @@ class ChunkIndex(Protocol):
         """Return how many chunks the index holds, visible or not."""
 
     def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
-        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`)."""
+        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`); refreshes first."""
 
 
 class CollectionStore(Protocol):

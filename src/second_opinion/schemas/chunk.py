@@ -87,6 +87,11 @@ def chunk_id(key: str, write_set: str, ordinal: int) -> str:
     return f"{key}@{write_set}@{ordinal}"
 
 
+def write_set_id(target: str, attempt: int) -> str:
+    """Return w, the set that one attempt at an operation writes: no two attempts share chunk ids."""
+    return f"{target}.{attempt}"
+
+
 def passage_text(title: str, headings: Sequence[str], text: str) -> str:
     """Return what both models read of a chunk: where it stands, then what it says.
 

@@ -86,6 +86,23 @@ def document_key(collection: str, document_id: str) -> str:
     return digest.hexdigest()
 
 
+class DocumentRef(Record):
+    """One operation on one document: K and g."""
+
+    key: str
+    target: str
+
+
+class DeletionInput(Request):
+    """The deletion of one document as a caller sends it."""
+
+    error_type: ClassVar[type[OpinionError]] = InvalidDocument
+
+    id: DocumentId
+    collection: CollectionName = DEFAULT_COLLECTION
+    source_version: int | None = Field(default=None, ge=0, le=2**62)
+
+
 class DocumentState(StrEnum):
     """Where a document's newest accepted version is."""
 
@@ -116,9 +133,14 @@ class DocumentRecord(Versioned):
         content_hash: Hash of the target's text, title, metadata and pipeline.
         committed: By physical index, the write set that readers see. None are seen while it is empty.
         committed_target: The operation whose chunks are committed.
-        attempts: How often work on the target was begun.
-        lease_until: Until when (Unix seconds) the holder of `lease_owner` alone works on it; 0 when nobody does.
+        needs_extraction: True while the target's bytes still have to be turned into text.
+        size: Bytes of what was sent for the target, so that a worker can tell what it takes on before reading it.
+        attempts: How often work on the target was begun; it names the write set, so it never goes back.
+        lease_owner: The one piece of work that may commit the target; None when nobody works on it.
+        lease_until: Until when (Unix seconds) nobody else takes the work over; 0 when nobody works on it.
         not_before: Work is not to be begun before this (Unix seconds).
+        enqueued_at: When it was last put in a queue (Unix seconds); 0 when it is known to be in none.
+        error: Why the target failed, or why its last attempt did.
     """
 
     key: str
@@ -133,13 +155,21 @@ class DocumentRecord(Versioned):
     committed: dict[str, WriteSet] = Field(default_factory=dict)
     committed_target: str | None = None
     committed_hash: str | None = None
+    needs_extraction: bool = False
+    size: int = 0
     attempts: int = 0
     lease_owner: str | None = None
     lease_until: float = 0.0
     not_before: float = 0.0
+    enqueued_at: float = 0.0
     error: ErrorInfo | None = None
     accepted_at: float
     updated_at: float
+
+    @property
+    def ref(self) -> DocumentRef:
+        """The operation that the document is on its way to."""
+        return DocumentRef(key=self.key, target=self.target)
 
 
 class ContentRecord(Versioned):
@@ -157,6 +187,11 @@ class ContentRecord(Versioned):
     metadata: Metadata = Field(default_factory=dict)
     written_at: float
 
+    @property
+    def ref(self) -> DocumentRef:
+        """The operation that this was sent for."""
+        return DocumentRef(key=self.key, target=self.target)
+
 
 class ExtractedText(Versioned):
     """The text that was extracted from the bytes of a ContentRecord: written once, under `K@g@text`."""
@@ -166,6 +201,11 @@ class ExtractedText(Versioned):
     text: str
     media_type: str
     written_at: float
+
+    @property
+    def ref(self) -> DocumentRef:
+        """The operation that this was extracted for."""
+        return DocumentRef(key=self.key, target=self.target)
 
 
 class AcceptOutcome(StrEnum):

@@ -4,14 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from second_opinion.schemas.base import Record, Versioned
-
-
-class DocumentRef(Record):
-    """One operation on one document: K and g."""
-
-    key: str
-    target: str
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.document import DocumentRef
 
 
 class AcceptDocuments(Versioned):
@@ -19,7 +13,7 @@ class AcceptDocuments(Versioned):
 
     Attributes:
         documents: `DocumentInput` payloads.
-        deletions: Objects with `collection`, `id` and, if wanted, `source_version`.
+        deletions: `DeletionInput` payloads.
     """
 
     documents: tuple[dict[str, Any], ...] = ()
