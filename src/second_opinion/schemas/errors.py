@@ -20,7 +20,8 @@
         │   ├── VersionConflict
         │   ├── InvalidQuery
         │   │   ├── EmptyQuery
-        │   │   └── QueryTooLong
+        │   │   ├── QueryTooLong
+        │   │   └── FilterTypeMismatch
         │   └── UnknownFilterField
         ├── NotFound
         │   ├── UnknownCollection
@@ -32,6 +33,7 @@
         ├── IndexMismatch              the index was made by another model, chunker or analyzer
         ├── ModelUnusable              a model file is missing, corrupt or of the wrong kind
         │   └── CalibrationMismatch    the calibration belongs to another model
+        ├── TextUnreadable             a model fails on this one text
         ├── RelevanceMissing           a score that is missing or not finite never passes a floor
         ├── StackError                 the local stack cannot do what was asked
         │   ├── JavaMissing
@@ -248,6 +250,12 @@ class QueryTooLong(InvalidQuery):
     default_hint = "Shorten the query; long background belongs into a document."
 
 
+class FilterTypeMismatch(InvalidQuery):
+    """A filter compares a metadata field with values of another type."""
+
+    code = "filter_type_mismatch"
+
+
 class UnknownFilterField(InvalidRequest):
     """A filter names a metadata field that no document of the collection has."""
 
@@ -316,6 +324,13 @@ class CalibrationMismatch(ModelUnusable):
     """The calibration was fitted for another model, backend, precision or input length."""
 
     code = "calibration_mismatch"
+
+
+class TextUnreadable(PermanentError):
+    """A model fails on this one text; other texts are not affected."""
+
+    code = "text_unreadable"
+    default_hint = "Remove unusual characters from the text, or leave this document out."
 
 
 class RelevanceMissing(PermanentError):

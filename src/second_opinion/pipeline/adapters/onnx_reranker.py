@@ -1,0 +1,86 @@
+"""A cross-encoder on ONNX Runtime: the bundled second opinion."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import onnxruntime as ort
+
+from second_opinion.models import BUNDLED, model_folder
+from second_opinion.pipeline.adapters.onnx_engine import Engine, Model
+from second_opinion.pipeline.adapters.onnx_kernel import kernel_class
+from second_opinion.pipeline.adapters.onnx_model import MODEL_FILE, TOKENIZER_FILE, read_manifest
+from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
+from second_opinion.pipeline.ports import Guard, RerankerSpec, no_guard
+from second_opinion.schemas.errors import ModelUnusable, OpinionError, RerankUnavailable
+
+
+class OnnxReranker:
+    """Implements `Reranker`. Any number of threads may call it; they share its runners.
+
+    Args:
+        folder: A model folder of kind `reranker`.
+        threads: Runner threads; 0 is one for each core.
+
+    Attributes:
+        spec: What its calibration is keyed by.
+        tokenizer: Counts and cuts as the model does.
+
+    Raises:
+        ModelUnusable: If the folder holds no whole and working cross-encoder.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        manifest = read_manifest(folder, "reranker")
+        if manifest.scale is None:
+            raise ModelUnusable(f"{folder}: the manifest does not say what the scores are")
+        self.folder = folder
+        self.spec = RerankerSpec(
+            model=manifest.model,
+            revision=manifest.revision,
+            backend="onnx",
+            dtype=manifest.dtype,
+            max_tokens=manifest.max_tokens,
+            scale=manifest.scale,
+            file_hash=manifest.model_sha256,
+            runtime=f"onnxruntime {ort.__version__}",
+            kernel=kernel_class(),
+        )
+        self.tokenizer = ModelTokenizer.read(
+            folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens, max_query_tokens=manifest.max_query_tokens
+        )
+        self._engine = Engine(Model(folder / MODEL_FILE, output_shape=(1,)), threads=threads)
+
+    @classmethod
+    def open(cls, setting: str = BUNDLED, *, threads: int = 0) -> "OnnxReranker":
+        """Open the model that a setting names: `bundled`, or a folder."""
+        return cls(model_folder(setting, "reranker"), threads=threads)
+
+    def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
+        """Return the raw score of each passage, in order, all finite; each is what the pair scores alone.
+
+        The query is read up to `tokenizer.max_query_tokens`, a passage up to what is then left of the window.
+
+        Raises:
+            RerankUnavailable: If the engine is shutting down or out of memory.
+            TextUnreadable: If the model fails on a passage.
+        """
+        read = partial(self.tokenizer.pair, self.tokenizer.query(query))
+        scores = []
+        for outcome in self._engine.run(passages, read, guard=guard):
+            if isinstance(outcome, OpinionError):
+                raise _as_port_error(outcome)
+            scores.append(float(outcome[0]))
+        return scores
+
+    def reads_whole(self, query: str, passage: str) -> bool:
+        """Tell whether the pair fits the window, so that nothing of the passage is left out."""
+        return not self.tokenizer.pair(self.tokenizer.query(query), passage).truncated
+
+    def close(self) -> None:
+        """End the runners."""
+        self._engine.close()
+
+
+def _as_port_error(problem: OpinionError) -> OpinionError:
+    return RerankUnavailable(problem.message) if problem.transient else problem
