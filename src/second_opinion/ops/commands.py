@@ -1,4 +1,4 @@
-"""The commands of the local stack: `opinion up`, `down`, `status` and `logs`."""
+"""The commands of the local stack: `opinion setup`, `up`, `down`, `status` and `logs`."""
 
 import time
 from collections.abc import Iterator
@@ -86,6 +86,19 @@ def up(
     if started:
         say_moved_ports(session.terminal, plan, options)
     return 0
+
+
+@click.command()
+@with_session
+def setup(session: Session) -> None:
+    """Fetch the servers of the local stack.
+
+    After this, `opinion up` needs no network.
+    """
+    stack = _stack(None)
+    with _progress(session.terminal) as progress:
+        what = stack.install(progress)
+    session.terminal.done(f"Ready to start: {what}")
 
 
 @click.command()

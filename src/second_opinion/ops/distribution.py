@@ -25,6 +25,7 @@ ARTIFACT: Final = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:
 ZIP_SHA256: Final = "215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a"
 FETCH_SECONDS: Final = 900
 SPACE_NEEDED: Final = 500
+UNFINISHED: Final = ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ def install_distribution(programs: Path, jdk: Jdk, progress: Callable[[str], Non
     with locked(programs / "install.lock", seconds=FETCH_SECONDS, what=f"installing Elasticsearch in {programs}"):
         if found := find_distribution(programs):
             return found
+        for unfinished in programs.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(unfinished)
         require_space(programs, SPACE_NEEDED)
-        with tempfile.TemporaryDirectory(dir=programs, prefix=".unfinished-") as workshop:
+        with tempfile.TemporaryDirectory(dir=programs, prefix=UNFINISHED) as workshop:
             home = _assemble(Path(workshop), jdk, progress)
             home.rename(programs / f"elasticsearch-{VERSION}-{plugin_fingerprint()}")
     return Distribution(programs / f"elasticsearch-{VERSION}-{plugin_fingerprint()}")
@@ -86,7 +89,7 @@ def _fetch(workshop: Path, jdk: Jdk) -> Path:
     if maven is None:
         raise DistributionUnavailable(
             "Maven (mvn), which fetches Elasticsearch, is not installed.",
-            hint="Install Maven with the system's package manager, then run again: opinion up",
+            hint="Install it (for example: apt-get install maven), then run again: opinion up",
         )
     command = [
         *(maven, "--batch-mode", "--quiet", "--strict-checksums"),

