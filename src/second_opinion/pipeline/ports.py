@@ -10,14 +10,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from second_opinion.schemas.candidate import FusedCandidate
+from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.chunk import Chunk, ChunkHit, IndexedChunk
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, ExtractedText, MetadataValue
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import Filter, Query
-from second_opinion.schemas.verdict import QueryResult
+from second_opinion.schemas.verdict import CalibrationSource, QueryResult
 
 Vectors = NDArray[np.float32]
 Scale = Literal["logit", "probability"]
@@ -135,6 +135,21 @@ class Reranker(Protocol):
         Raises:
             RerankUnavailable: If no scores can be had right now.
         """
+
+
+class Calibration(Protocol):
+    """Turns raw scores into relevance: the probability in [0, 1] that a passage answers its query."""
+
+    @property
+    def id(self) -> str | None:
+        """Name the artefact; None when there is none."""
+
+    @property
+    def source(self) -> CalibrationSource:
+        """Say where the artefact comes from."""
+
+    def relevance(self, raw: Sequence[float]) -> list[float]:
+        """Return one relevance for each raw score, in order; a higher raw score never has a lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,28 +343,22 @@ class CollectionStore(Protocol):
 class CandidateStore(Protocol):
     """Candidates on their way from retrieve to rerank, with their text, for a short time."""
 
-    def put(self, job_id: str, handover: "Handover") -> None:
+    def put(self, job_id: str, handover: Handover) -> None:
         """Keep the handover of a job."""
 
-    def get(self, job_id: str) -> "Handover | None":
+    def get(self, job_id: str) -> Handover | None:
         """Return the handover of a job, or None when it has expired."""
 
     def delete(self, job_id: str) -> None:
         """Forget the handover of a job."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """What retrieve hands to rerank."""
-
-    candidates: tuple[FusedCandidate, ...]
-    stale_dropped: int
-    embedder: str
-    milliseconds: Mapping[str, float]
-
-
 class JobStore(Protocol):
-    """Query jobs. A terminal state is written once; what comes later changes nothing."""
+    """Query jobs. A terminal state is written once; what comes later changes nothing.
+
+    A job that is past its `expires_at` and has no terminal state becomes `expired`, with the error `DeadlineExceeded`,
+    as soon as anybody looks at it.
+    """
 
     def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
         """Record a queued job; return the one already there when the id is taken."""
@@ -362,7 +371,13 @@ class JobStore(Protocol):
         """
 
     def advance(self, job_id: str, state: JobState) -> Job:
-        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is."""
+        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is.
+
+        Each call counts as an attempt at that state: `attempts` is 1 after the first, 2 after a repeated one.
+
+        Raises:
+            UnknownJob: If there is none.
+        """
 
     def finish(
         self,
@@ -373,13 +388,28 @@ class JobStore(Protocol):
         result: QueryResult | None = None,
         error: ErrorInfo | None = None,
     ) -> bool:
-        """Write the terminal state, start its time to live and wake the waiters; False when it was finished already."""
+        """Write the terminal state, start its time to live and wake the waiters; False when it was finished already.
+
+        Raises:
+            UnknownJob: If there is none.
+        """
 
     def wait(self, job_id: str, timeout: float) -> Job:
-        """Return the job when it is terminal, or as it is when `timeout` seconds are over."""
+        """Return the job when it is terminal, or as it is when `timeout` seconds are over.
+
+        Raises:
+            UnknownJob: If there is none.
+            JobStoreUnavailable: If the store cannot be read at the beginning, or still not when the time is over.
+        """
+
+    async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the job outlives the waiting
+        """Wait as `wait` does, without a thread for each waiter."""
 
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""
+
+    def expire(self, *, limit: int) -> list[str]:
+        """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
 
 
 class TaskQueue(Protocol):

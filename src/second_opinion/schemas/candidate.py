@@ -7,7 +7,7 @@ alone is fit for a floor.
 
 from pydantic import Field
 
-from second_opinion.schemas.base import Record
+from second_opinion.schemas.base import Record, Versioned
 from second_opinion.schemas.chunk import ChunkHit
 
 
@@ -49,10 +49,51 @@ class Retrieval(Record):
         candidates: Every chunk of either list, in no meaningful order; fusion makes one.
         stale_dropped: Hits of committed documents that could not be resolved to their committed set.
         rounds: How many searches it took (1 unless documents changed underneath, or lists were too short).
+        depth: How many hits of each list the last unfiltered search asked for.
         milliseconds: By step: embed, search, verify.
     """
 
     candidates: tuple[Candidate, ...]
     stale_dropped: int = 0
     rounds: int = 1
+    depth: int = 0
     milliseconds: dict[str, float] = Field(default_factory=dict)
+
+
+class FusionLoss(Record):
+    """A document that retrieval found but of which fusion left no chunk among the candidates.
+
+    Attributes:
+        fused_rank: Place of its best chunk in the whole fused order, behind the last candidate's.
+        bm25_rank: Place of that chunk in the BM25 list; likewise `knn_rank`.
+    """
+
+    document_id: str
+    fused_rank: int
+    bm25_rank: int | None = None
+    knn_rank: int | None = None
+
+
+class Fusion(Record):
+    """What fusion makes of both lists: the candidates in fused order, and the documents that did not get that far."""
+
+    candidates: tuple[FusedCandidate, ...]
+    lost: tuple[FusionLoss, ...] = ()
+
+
+class Handover(Versioned):
+    """What retrieve hands to rerank, through Redis.
+
+    Attributes:
+        embedder: Id and revision of the bi-encoder, as `model@revision`.
+        milliseconds: By step: queue_retrieve, embed, search, verify, fuse.
+        handed_over_at: Unix seconds; what passes from here to the rerank is waiting.
+    """
+
+    fusion: Fusion
+    stale_dropped: int = 0
+    rounds: int = 1
+    depth: int = 0
+    embedder: str
+    milliseconds: dict[str, float] = Field(default_factory=dict)
+    handed_over_at: float

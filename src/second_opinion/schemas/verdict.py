@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field
 
 from second_opinion.schemas.base import Record, Versioned
-from second_opinion.schemas.candidate import ScoredCandidate
+from second_opinion.schemas.candidate import FusionLoss, ScoredCandidate
 from second_opinion.schemas.document import Metadata
 
 
@@ -135,8 +135,12 @@ class QueryResult(Versioned):
     Attributes:
         kept: The passages that cleared the floor, best first; empty in a refusal.
         dropped: The other candidates, without their text, in final order.
-        milliseconds: By stage: retrieve (embed, search, verify, fuse), rerank, judge, and total.
+        lost_in_fusion: Documents that were found but have no candidate, so that `why` can tell.
+        candidates: How many candidates the reranker read.
+        depth: How many hits of each list were asked for.
+        milliseconds: By stage: queue_retrieve, embed, search, verify, fuse, queue_rerank, rerank, judge, and total.
         stale_dropped: Hits left out because their document changed while it was read.
+        embedder: Id and revision of the bi-encoder.
         reranker: Id and revision of the model that scored.
         calibration: Where the calibration comes from; `calibration_id` names it.
     """
@@ -151,7 +155,9 @@ class QueryResult(Versioned):
     best_relevance: float | None
     kept: tuple[Passage, ...]
     dropped: tuple[Passage, ...]
+    lost_in_fusion: tuple[FusionLoss, ...] = ()
     candidates: int
+    depth: int = 0
     stale_dropped: int = 0
     milliseconds: dict[str, float]
     embedder: str
