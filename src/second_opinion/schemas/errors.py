@@ -349,7 +349,7 @@ class JavaMissing(StackError):
     """No Java Development Kit was found that this Elasticsearch runs on."""
 
     code = "java_missing"
-    default_hint = "Install one (for example: apt-get install openjdk-17-jdk-headless), or set ES_JAVA_HOME to its folder."
+    default_hint = "Install one (apt-get install openjdk-17-jdk-headless), or set ES_JAVA_HOME to the folder of one."
 
 
 class DistributionUnavailable(StackError):
