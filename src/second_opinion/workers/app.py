@@ -65,4 +65,6 @@ def _transport(settings: Settings) -> dict[str, Any]:
 def _schedule(settings: Settings) -> dict[str, Any]:
     periods = {RECONCILE: settings.reconcile_seconds, SWEEP: SWEEP_SECONDS}
     # A tick that nobody took within its period is worth nothing: the next one does the same.
-    return {task: {"task": task, "schedule": period, "options": {"expires": period}} for task, period in periods.items()}
+    return {
+        task: {"task": task, "schedule": period, "options": {"expires": period}} for task, period in periods.items()
+    }

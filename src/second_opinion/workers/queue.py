@@ -9,9 +9,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.errors import BrokerUnavailable
 from second_opinion.schemas.messages import (
-    DocumentRef,
     ExtractDocument,
     IndexDocuments,
     RerankCandidates,

@@ -33,9 +33,7 @@ class TaskRunner:
         self._watchdog = watchdog
         self._leave = leave
 
-    def run(
-        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]
-    ) -> None:
+    def run(self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]) -> None:
         """Decode `payload`, run `body`, and write one log line about it."""
         started = time.perf_counter()
         facts: Facts = {}
@@ -48,7 +46,7 @@ class TaskRunner:
             except MemoryError:
                 log.exception("out_of_memory", action="leaving the process")
                 self._leave(MEMORY_EXIT)
-            except BaseException as problem:  # noqa: BLE001 - see the module's docstring
+            except BaseException as problem:
                 error = InternalError(f"{type(problem).__name__}: {problem}").info()
                 log.exception("task_broke")
             milliseconds = round((time.perf_counter() - started) * 1_000, 1)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from second_opinion.schemas.collection import Relevance
+from second_opinion.schemas.collection import QueryDefaults, Relevance
 from second_opinion.schemas.errors import InvalidRequest
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -27,82 +27,102 @@ def default_state_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """Everything that can be set, with what holds when it is not.
+    """Everything that can be set, with what holds when it is not. `docs/reference/settings.md` is made from this."""
 
-    Attributes:
-        state_dir: Folder of the local stack: servers, pids, ports, logs.
-        java_home: JDK for the local stack; `ES_JAVA_HOME` and `JAVA_HOME` are read too.
-        elasticsearch_heap: Java heap of the local stack's Elasticsearch, such as `1g`; by the machine's memory if unset.
-        ready_file: Made by a worker once it consumes and touched while it does; health checks look at its age.
-        elasticsearch_url: One or more URLs, separated by commas.
-        elasticsearch_password: With `elasticsearch_username`; or `elasticsearch_api_key` instead of both.
-        elasticsearch_ca_certs: CA file for TLS.
-        broker_url: Redis database that carries the messages.
-        jobs_url: Redis database that keeps jobs, candidates and results.
-        cache_url: Redis database whose keys may be evicted.
-        index_prefix: First part of every index name, so that several systems can share a cluster.
-        embedder_model: `bundled`, or a folder with an exported bi-encoder.
-        reranker_model: `bundled`, or a folder with an exported cross-encoder.
-        model_threads: Runner threads of an inference engine; 0 is one a core.
-        floor: Relevance floor where neither query nor collection sets one; likewise the choices after it.
-        chunk_tokens: Most tokens of a chunk, its context included; `chunk_overlap` of them are repeated.
-        commit_documents: Documents that are committed together at the most; likewise `commit_seconds` of waiting.
-        lease_seconds: How long a worker may be silent about a document before another takes over.
-        max_attempts: How often work on a document is begun before it is recorded as failed.
-        result_ttl: How long a finished job can be read.
-        queue_limit: Messages in a queue above which callers are told `overloaded`.
-        visibility_timeout: After this, Redis hands out an unacknowledged message again; above every limit.
-    """
+    model_config = SettingsConfigDict(env_prefix="OPINION_", frozen=True, extra="ignore", use_attribute_docstrings=True)
 
-    model_config = SettingsConfigDict(env_prefix="OPINION_", frozen=True, extra="ignore")
+    elasticsearch_url: str = "http://127.0.0.1:9200"
+    """One or more URLs of one cluster, separated by commas."""
+    elasticsearch_username: str | None = None
+    """For basic authentication, with the password."""
+    elasticsearch_password: SecretStr | None = None
+    """For basic authentication, with the username."""
+    elasticsearch_api_key: SecretStr | None = None
+    """Instead of username and password."""
+    elasticsearch_ca_certs: Path | None = None
+    """File with the CA certificates to trust."""
+    elasticsearch_timeout: Seconds = 10.0
+    """Seconds that one request may take."""
+    index_prefix: str = Field(default="opinion", pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    """First part of every index name, so that several systems can share a cluster."""
+
+    broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Redis database that carries the messages; its server must not evict keys."""
+    jobs_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
+    """Redis database that keeps jobs, candidates and results; its server must not evict keys."""
+    cache_url: SecretStr = SecretStr("redis://127.0.0.1:6379/2")
+    """Redis database whose keys may be evicted."""
+    redis_timeout: Seconds = 5.0
+    """Seconds that one call may take."""
+    visibility_timeout: Seconds = 3_600.0
+    """Seconds after which Redis hands out an unacknowledged message again; above every other limit."""
+    result_ttl: Seconds = 3_600.0
+    """Seconds for which a finished job can be read."""
+
+    embedder_model: str = "bundled"
+    """`bundled`, or a folder with an exported bi-encoder."""
+    reranker_model: str = "bundled"
+    """`bundled`, or a folder with an exported cross-encoder."""
+    model_threads: int = Field(default=0, ge=0, le=256)
+    """Runner threads of a model; 0 is one for each core."""
+
+    floor: Relevance = 0.4
+    """Relevance below which nothing is shown, where neither the query nor its collection says otherwise."""
+    top_k: int = Field(default=10, ge=1, le=100)
+    """Most passages to keep, likewise."""
+    candidates: int = Field(default=100, ge=1, le=1_000)
+    """Fused candidates that the reranker reads, likewise."""
+    chunks_per_document: int = Field(default=3, ge=1, le=1_000)
+    """Most chunks of one document to keep, likewise."""
+    bm25_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
+    """Weight of the BM25 list in reciprocal rank fusion, likewise."""
+    knn_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
+    """Weight of the kNN list, likewise."""
+
+    chunk_tokens: int = Field(default=200, ge=32, le=4_096)
+    """Most tokens of a chunk, its title and headings included."""
+    chunk_overlap: int = Field(default=0, ge=0, le=512)
+    """Tokens that neighbouring chunks share."""
+    commit_documents: int = Field(default=32, ge=1, le=1_000)
+    """Most documents that become visible in one commit."""
+    commit_seconds: Seconds = 0.5
+    """Longest wait for a commit to fill."""
+    lease_seconds: Seconds = 30.0
+    """How long a worker may be silent about a document before another takes it over."""
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    """How often work on a document is begun before it is recorded as failed."""
+    reconcile_seconds: Seconds = 10.0
+    """How often waiting work that is in no queue is looked for."""
+    sweep_grace_seconds: Seconds = 600.0
+    """Age before which chunks and contents that nothing points to are left alone."""
+    tombstone_seconds: Seconds = 7 * 86_400.0
+    """How long a deleted document is remembered, so that a late message cannot bring it back."""
+
+    worker_threads: int = Field(default=8, ge=1, le=256)
+    """Tasks that a worker with a thread pool runs at once."""
+    task_limit_seconds: Seconds = 600.0
+    """How long a task may run before its worker is ended and the work handed on."""
+    shutdown_grace_seconds: Seconds = 30.0
+    """How long running tasks get after a worker was asked to stop."""
+    ready_file: Path | None = None
+    """Made by a worker once it consumes and touched while it does; health checks look at its age."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """`auto` is readable on a terminal and JSON elsewhere."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe lines that are written."""
 
     state_dir: Path = Field(default_factory=default_state_dir)
+    """Folder of the local stack: servers, pids, ports, logs."""
     java_home: Path | None = Field(
         default=None, validation_alias=AliasChoices("OPINION_JAVA_HOME", "ES_JAVA_HOME", "JAVA_HOME")
     )
+    """JDK of the local stack; `ES_JAVA_HOME` and `JAVA_HOME` are read too."""
     elasticsearch_heap: str | None = None
-    ready_file: Path | None = None
+    """Java heap of the local stack's Elasticsearch, such as `1g`; by the machine's memory when unset."""
 
-    elasticsearch_url: str = "http://127.0.0.1:9200"
-    elasticsearch_username: str | None = None
-    elasticsearch_password: SecretStr | None = None
-    elasticsearch_api_key: SecretStr | None = None
-    elasticsearch_ca_certs: Path | None = None
-    elasticsearch_timeout: Seconds = 10.0
-    broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    jobs_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
-    cache_url: SecretStr = SecretStr("redis://127.0.0.1:6379/2")
-    redis_timeout: Seconds = 5.0
-    index_prefix: str = Field(default="opinion", pattern=r"^[a-z][a-z0-9-]{0,40}$")
-
-    embedder_model: str = "bundled"
-    reranker_model: str = "bundled"
-    model_threads: int = Field(default=0, ge=0, le=256)
-
-    floor: Relevance = 0.4
-    top_k: int = Field(default=10, ge=1, le=100)
-    candidates: int = Field(default=100, ge=1, le=1_000)
-    chunks_per_document: int = Field(default=3, ge=1, le=1_000)
-
-    chunk_tokens: int = Field(default=200, ge=32, le=4_096)
-    chunk_overlap: int = Field(default=0, ge=0, le=512)
-    commit_documents: int = Field(default=32, ge=1, le=1_000)
-    commit_seconds: Seconds = 0.5
-    lease_seconds: Seconds = 30.0
-    max_attempts: int = Field(default=3, ge=1, le=100)
-    reconcile_seconds: Seconds = 10.0
-    sweep_grace_seconds: Seconds = 600.0
-    tombstone_seconds: Seconds = 7 * 86_400.0
-
-    result_ttl: Seconds = 3_600.0
-    queue_limit: int = Field(default=100_000, ge=1)
-    visibility_timeout: Seconds = 3_600.0
-    task_limit_seconds: Seconds = 600.0
-    shutdown_grace_seconds: Seconds = 30.0
-    worker_threads: int = Field(default=8, ge=1, le=256)
-
-    log_format: Literal["auto", "console", "json"] = "auto"
-    log_level: Annotated[str, NoDecode, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    def query_defaults(self) -> QueryDefaults:
+        """Return the choices that hold where neither a query nor its collection makes them."""
+        return QueryDefaults.model_validate(self.model_dump(include=set(QueryDefaults.model_fields)))
 
     @classmethod
     def settings_customise_sources(

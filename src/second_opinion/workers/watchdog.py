@@ -29,9 +29,7 @@ class Watchdog:
         leave: How the process is left; replaced in tests.
     """
 
-    def __init__(
-        self, *, task_limit: float, shutdown_grace: float, leave: Callable[[int], object] = os._exit
-    ) -> None:
+    def __init__(self, *, task_limit: float, shutdown_grace: float, leave: Callable[[int], object] = os._exit) -> None:
         self._task_limit = task_limit
         self._shutdown_grace = shutdown_grace
         self._leave = leave

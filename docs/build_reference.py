@@ -1,0 +1,116 @@
+"""Writes the pages of `docs/reference` that are made from the code: `python docs/build_reference.py`.
+
+A test compares them with what is committed, so that they cannot fall behind.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from second_opinion.schemas.document import DeletionInput, DocumentInput
+from second_opinion.schemas.errors import ErrorInfo, OpinionError
+from second_opinion.schemas.messages import (
+    AcceptDocuments,
+    ExtractDocument,
+    IndexDocuments,
+    RerankCandidates,
+    RunQuery,
+    SubmitQuery,
+)
+from second_opinion.schemas.query import QueryRequest
+from second_opinion.workers import routing
+from second_opinion.workers.settings import Settings
+
+REFERENCE = Path(__file__).parent / "reference"
+MADE = "<!-- Made by docs/build_reference.py; change the code it is made from instead. -->\n"
+MESSAGES: dict[str, type[BaseModel] | None] = {
+    routing.ACCEPT: AcceptDocuments,
+    routing.SUBMIT_QUERY: SubmitQuery,
+    routing.EXTRACT: ExtractDocument,
+    routing.INDEX: IndexDocuments,
+    routing.RETRIEVE: RunQuery,
+    routing.RERANK: RerankCandidates,
+    routing.RECONCILE: None,
+    routing.SWEEP: None,
+}
+
+
+def settings_page() -> str:
+    """Return the table of settings."""
+    lines = [
+        MADE,
+        "# Settings\n",
+        "Every setting is an environment variable. Where no server is named, those of the local stack are used.\n",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "by the user" if field.default_factory else _shown(field.default)
+        lines.append(f"| `OPINION_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return "unset"
+    return f"`{default.get_secret_value() if isinstance(default, SecretStr) else default}`"
+
+
+def tasks_page() -> str:
+    """Return queues, task names and payloads."""
+    lines = [
+        MADE,
+        "# Tasks\n",
+        "Each task takes one argument, a JSON object. Callers send the first two; the system sends the others.\n",
+        "| task | queue | argument |",
+        "| --- | --- | --- |",
+    ]
+    for task, queue in routing.QUEUE_OF_TASK.items():
+        model = MESSAGES[task]
+        lines.append(f"| `{task}` | `{queue}` | {model.__name__ if model else 'none'} |")
+    models = [model for model in MESSAGES.values() if model]
+    for model in (*models, DocumentInput, DeletionInput, QueryRequest):
+        schema = json.dumps(_compact(model.model_json_schema()), indent=1)
+        lines.append(f"\n## {model.__name__}\n\n{_first_line(model)}\n\n```json\n{schema}\n```")
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """Return every error code."""
+    lines = [
+        MADE,
+        "# Errors\n",
+        "An error is a code for programs, a sentence for people, and a hint. As data it has these fields: "
+        + ", ".join(f"`{name}`" for name in ErrorInfo.model_fields)
+        + ". After a transient one the same call may succeed.\n",
+        "| code | transient | meaning | hint |",
+        "| --- | --- | --- | --- |",
+    ]
+    for error in sorted(_family(OpinionError), key=lambda kind: (not kind.transient, kind.code)):
+        transient = "yes" if error.transient else ""
+        lines.append(f"| `{error.code}` | {transient} | {_first_line(error)} | {error.default_hint} |")
+    return "\n".join(lines) + "\n"
+
+
+def _family(root: type[OpinionError]) -> set[type[OpinionError]]:
+    return {member for child in root.__subclasses__() for member in {child, *_family(child)}}
+
+
+def _first_line(described: type) -> str:
+    return (described.__doc__ or "").strip().splitlines()[0]
+
+
+def _compact(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: _compact(value) for key, value in schema.items() if key not in {"title", "description"}}
+    return [_compact(item) for item in schema] if isinstance(schema, list) else schema
+
+
+PAGES = {"settings.md": settings_page, "tasks.md": tasks_page, "errors.md": errors_page}
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")
