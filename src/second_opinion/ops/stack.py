@@ -1,6 +1,7 @@
 """The local stack as one thing: up, down, status."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ STOP_SECONDS: Final = 120.0
 ORPHAN_SECONDS: Final = 20.0
 COMMAND_SECONDS: Final = 300.0
 LOG_LINES: Final = 12
+LOG_LINES_READ: Final = 100
+JAVA_FRAME: Final = re.compile(r"\s+(at |\.\.\. \d+ more)")
 LOG_LINE_LENGTH: Final = 140
 POLL_SECONDS: Final = 0.1
 
@@ -206,7 +209,8 @@ class LocalStack:
 
     def _failure(self, name: str, what: str) -> PartFailed:
         log = self.state.log_file(name)
-        lines = "\n".join(f"  {line[:LOG_LINE_LENGTH]}" for line in last_lines(log, LOG_LINES))
+        telling = [line for line in last_lines(log, LOG_LINES_READ) if line.strip() and not JAVA_FRAME.match(line)]
+        lines = "\n".join(f"  {line[:LOG_LINE_LENGTH]}" for line in telling[-LOG_LINES:])
         return PartFailed(f"{name} {what}. Its log ends:\n{lines}", hint=f"Read the whole log: opinion logs {name}")
 
     def _stop(self, progress: Callable[[str], None] = _silent) -> bool:
