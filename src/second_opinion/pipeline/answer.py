@@ -1,0 +1,163 @@
+"""Answering: the query stages in their order. The retrieve worker runs the first half, the rerank worker the second.
+
+Query -(retrieve)-> Candidate -(fuse)-> FusedCandidate -(rerank)-> ScoredCandidate -(judge)-> Verdict
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from second_opinion.pipeline.floor import judge
+from second_opinion.pipeline.fusion import fuse
+from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, no_guard
+from second_opinion.pipeline.reranking import rerank
+from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
+from second_opinion.schemas.candidate import Handover
+from second_opinion.schemas.errors import DeadlineExceeded, JobCancelled, JobStoreUnavailable, OpinionError
+from second_opinion.schemas.job import Job
+from second_opinion.schemas.verdict import Decision, Passage, QueryResult, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementParts:
+    """What the second half needs from the outside."""
+
+    reranker: Reranker
+    calibration: Calibration
+
+
+def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard: Guard = no_guard) -> Handover:
+    """Return the fused candidates of a job, ready to be handed to a rerank worker.
+
+    Raises:
+        OpinionError: As `retrieve` does, and whatever the guard raises.
+    """
+    waited = _since(job.submitted_at, clock)
+    retrieval = retrieve(job.query, parts, guard=guard)
+    milliseconds = {"queue_retrieve": waited, **retrieval.milliseconds}
+    with _timed("fuse", milliseconds):
+        fusion = fuse(retrieval.candidates, job.query.choices)
+    spec = parts.embedder.spec
+    return Handover(
+        fusion=fusion,
+        stale_dropped=retrieval.stale_dropped,
+        rounds=retrieval.rounds,
+        depth=retrieval.depth,
+        embedder=f"{spec.model}@{spec.revision}",
+        milliseconds=milliseconds,
+        handed_over_at=clock.now(),
+    )
+
+
+def judge_candidates(
+    job: Job, handover: Handover, parts: JudgementParts, *, clock: Clock, guard: Guard = no_guard
+) -> QueryResult:
+    """Return the answer to a job, or its refusal.
+
+    Raises:
+        RerankUnavailable: If the second opinion cannot be had.
+        RelevanceMissing: If a score is not usable.
+        OpinionError: Whatever the guard raises.
+    """
+    milliseconds = {**handover.milliseconds, "queue_rerank": _since(handover.handed_over_at, clock)}
+    with _timed("rerank", milliseconds):
+        scored = rerank(
+            job.query.text,
+            handover.fusion.candidates,
+            reranker=parts.reranker,
+            calibration=parts.calibration,
+            guard=guard,
+        )
+    with _timed("judge", milliseconds):
+        verdict = judge(scored, job.query.choices)
+    milliseconds["total"] = _since(job.submitted_at, clock)
+    return _result(job, handover, verdict, parts, milliseconds)
+
+
+def _result(
+    job: Job, handover: Handover, verdict: Verdict, parts: JudgementParts, milliseconds: Mapping[str, float]
+) -> QueryResult:
+    passages = [Passage.of(judged) for judged in verdict.judged]
+    spec = parts.reranker.spec
+    return QueryResult(
+        job_id=job.job_id,
+        collection=job.query.collection,
+        query=job.query.text,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        sentence=verdict.sentence,
+        floor=verdict.floor,
+        best_relevance=verdict.best_relevance,
+        kept=tuple(passage for passage in passages if passage.decision is Decision.KEPT),
+        dropped=tuple(passage for passage in passages if passage.decision is not Decision.KEPT),
+        lost_in_fusion=handover.fusion.lost,
+        candidates=len(passages),
+        depth=handover.depth,
+        stale_dropped=handover.stale_dropped,
+        milliseconds={stage: round(value, 3) for stage, value in milliseconds.items()},
+        embedder=handover.embedder,
+        reranker=f"{spec.model}@{spec.revision}",
+        calibration=parts.calibration.source,
+        calibration_id=parts.calibration.id,
+    )
+
+
+class JobGuard:
+    """Says whether a job's work is still wanted: before its deadline, and not cancelled. Safe to call from many threads.
+
+    Args:
+        job: The job as it was when the work began.
+        jobs: Asked for the job's state, at most every `check_seconds`. While it cannot be read the work goes on.
+    """
+
+    def __init__(self, job: Job, jobs: JobStore, clock: Clock, *, check_seconds: float = 0.25) -> None:
+        self._job = job
+        self._jobs = jobs
+        self._clock = clock
+        self._check_seconds = check_seconds
+        self._check_at = clock.now() + check_seconds
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Return if the work is still wanted.
+
+        Raises:
+            DeadlineExceeded: If the job is past its `expires_at`.
+            JobCancelled: If the job was cancelled, or finished by somebody else.
+            UnknownJob: If there is no such job any more.
+        """
+        now = self._clock.now()
+        if now >= self._job.expires_at:
+            raise deadline_exceeded(self._job)
+        with self._lock:
+            if now < self._check_at:
+                return
+            self._check_at = now + self._check_seconds
+        try:
+            job = self._jobs.get(self._job.job_id)
+        except JobStoreUnavailable:
+            return
+        if job.is_terminal:
+            raise OpinionError.from_info(job.error) if job.error else JobCancelled(f"job {job.job_id} is {job.state}")
+
+
+def deadline_exceeded(job: Job) -> DeadlineExceeded:
+    """Return the error of a job that had no answer in time."""
+    allowed = job.expires_at - job.submitted_at
+    return DeadlineExceeded(f"job {job.job_id} had no answer within {allowed:g} seconds (state {job.state})")
+
+
+def _since(moment: float, clock: Clock) -> float:
+    """Return milliseconds since a moment that another machine's clock may have named; never below zero."""
+    return max(0.0, (clock.now() - moment) * 1_000)
+
+
+@contextmanager
+def _timed(stage: str, milliseconds: dict[str, float]) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        milliseconds[stage] = (time.perf_counter() - started) * 1_000

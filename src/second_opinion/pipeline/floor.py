@@ -1,0 +1,100 @@
+"""The floor: which of the scored candidates are shown, or the refusal to show any.
+
+The order of the rules is part of the contract:
+
+1. Candidates are ordered by `raw_score`, ties by `fused_rank`.
+2. The floor: `relevance >= floor`, on relevance alone. 0.0 lets everything through, 1.0 only a relevance of 1.0.
+3. The document cap counts only what cleared the floor, so that a weak chunk takes no place of its document.
+4. `top_k` counts only what is within the cap, so that a crowding document takes no place of another.
+
+No choice reaches around the floor. It fails closed: a relevance that is missing, not a number or out of range is an
+error.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from second_opinion.schemas.candidate import ScoredCandidate
+from second_opinion.schemas.collection import QueryDefaults
+from second_opinion.schemas.errors import InvalidQuery, RelevanceMissing
+from second_opinion.schemas.verdict import Decision, JudgedCandidate, Outcome, RefusalReason, Verdict
+
+
+def judge(scored: Sequence[ScoredCandidate], choices: QueryDefaults) -> Verdict:
+    """Return the verdict over all candidates, each with its decision, in final order.
+
+    Raises:
+        RelevanceMissing: If a candidate has no usable relevance or raw score.
+        InvalidQuery: If the floor is no number in [0, 1].
+    """
+    if not 0.0 <= choices.floor <= 1.0:
+        raise InvalidQuery(f"a floor of {choices.floor} is outside [0, 1]", hint="Choose a floor from 0.0 to 1.0.")
+    for candidate in scored:
+        _require_judgeable(candidate)
+    ordered = sorted(scored, key=lambda candidate: (-candidate.raw_score, candidate.fused.fused_rank))
+    judged = tuple(
+        JudgedCandidate(scored=candidate, rank=rank, decision=decision)
+        for rank, (candidate, decision) in enumerate(zip(ordered, _decide(ordered, choices), strict=True), start=1)
+    )
+    best = max((candidate.relevance for candidate in scored), default=None)
+    kept = sum(one.decision is Decision.KEPT for one in judged)
+    outcome = Outcome.ANSWERED if kept else Outcome.REFUSED
+    return Verdict(
+        outcome=outcome,
+        reason=None if kept else RefusalReason.NO_CANDIDATES if best is None else RefusalReason.BELOW_FLOOR,
+        sentence=_sentence(kept, len(judged), choices.floor, best),
+        floor=choices.floor,
+        best_relevance=best,
+        judged=judged,
+    )
+
+
+def _decide(ordered: Iterable[ScoredCandidate], choices: QueryDefaults) -> list[Decision]:
+    decisions: list[Decision] = []
+    kept_of_document: Counter[str] = Counter()
+    for candidate in ordered:
+        document = candidate.fused.candidate.chunk.key
+        if not candidate.relevance >= choices.floor:
+            decisions.append(Decision.BELOW_FLOOR)
+        elif kept_of_document[document] >= choices.chunks_per_document:
+            decisions.append(Decision.OVER_DOCUMENT_CAP)
+        elif kept_of_document.total() >= choices.top_k:
+            decisions.append(Decision.OVER_TOP_K)
+        else:
+            kept_of_document[document] += 1
+            decisions.append(Decision.KEPT)
+    return decisions
+
+
+def _require_judgeable(candidate: ScoredCandidate) -> None:
+    chunk = candidate.fused.candidate.chunk.chunk_id
+    if not _is_number(candidate.raw_score):
+        raise RelevanceMissing(f"chunk {chunk} has a raw score of {candidate.raw_score}, which cannot be ordered")
+    if not (_is_number(candidate.relevance) and 0.0 <= candidate.relevance <= 1.0):
+        raise RelevanceMissing(
+            f"chunk {chunk} has a relevance of {candidate.relevance}, which no floor can be applied to"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)
+
+
+def _sentence(kept: int, judged: int, floor: float, best: float | None) -> str:
+    if best is None:
+        return "Nothing was found that could be judged."
+    shown_floor, shown_best = _distinct(floor, best)
+    if not kept:
+        return f"Nothing cleared {shown_floor}; best was {shown_best}."
+    passages = "passage is" if kept == 1 else "passages are"
+    return f"{kept} of {judged} {passages} shown; best was {shown_best}, floor {shown_floor}."
+
+
+def _distinct(floor: float, best: float) -> tuple[str, str]:
+    """Write both with two decimals, or with as many as it takes to tell them apart."""
+    for decimals in range(2, 17):
+        texts = f"{floor:.{decimals}f}", f"{best:.{decimals}f}"
+        if texts[0] != texts[1] or floor == best:
+            return texts
+    return str(floor), str(best)
