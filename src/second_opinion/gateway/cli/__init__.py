@@ -1,0 +1,5 @@
+"""The command line: `opinion`."""
+
+from second_opinion.gateway.cli.program import main
+
+__all__ = ["main"]

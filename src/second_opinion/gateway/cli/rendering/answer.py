@@ -1,0 +1,201 @@
+"""How the answer to a query looks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from second_opinion.gateway.cli.text import BAR_CELLS, bar, one_line, plural, shortened, squeezed
+from second_opinion.schemas.chunk import CONTEXT_SEPARATOR
+from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, Passage, QueryResult, RefusalReason
+
+NEAR: Final = 0.05
+DROPPED_SHOWN: Final = 8
+PASSAGE_CELLS: Final = 280
+SOURCE_CELLS_AT_LEAST: Final = 12
+LABELS: Final = {
+    Decision.KEPT: "",
+    Decision.BELOW_FLOOR: "dropped",
+    Decision.OVER_DOCUMENT_CAP: "over chunks per document",
+    Decision.OVER_TOP_K: "over top k",
+}
+_STAGES: Final = (("retrieve", ("embed", "search", "verify", "fuse")), ("rerank", ()), ("judge", ()))
+
+
+def relevance_text(relevance: float, floor: float) -> str:
+    """Return a relevance with as many decimals (2 to 6) as it takes not to look equal to a floor that it is not."""
+    for decimals in range(2, 6):
+        shown = f"{relevance:.{decimals}f}"
+        if relevance == floor or float(shown) != float(f"{floor:.{decimals}f}"):
+            return shown
+    return f"{relevance:.6f}"
+
+
+def floor_text(floor: float) -> str:
+    """Return a floor with two decimals, or as many as it was given with."""
+    return f"{floor:.2f}" if round(floor, 2) == floor else f"{floor:g}"
+
+
+def source_text(passage: Passage) -> str:
+    """Return where a passage stands: its document, then its section, or the document's title where it has none."""
+    section = CONTEXT_SEPARATOR.join(passage.headings) or (
+        passage.title if passage.title != passage.document_id else ""
+    )
+    return squeezed(CONTEXT_SEPARATOR.join(part for part in (passage.document_id, section) if part))
+
+
+def ranked(result: QueryResult) -> list[Passage]:
+    """Return kept and dropped passages in their final order."""
+    return sorted((*result.kept, *result.dropped), key=lambda passage: passage.rank)
+
+
+def near_floor(result: QueryResult) -> int:
+    """Return how many candidates lie so near the floor that a small change of it would decide otherwise."""
+    return sum(abs(passage.relevance - result.floor) <= NEAR for passage in ranked(result))
+
+
+def summary(result: QueryResult) -> str:
+    """Return the one line that says how it ended."""
+    trace = f"trace {result.job_id}"
+    if result.outcome is Outcome.ANSWERED:
+        total = f" in {result.milliseconds['total']:.0f} ms" if "total" in result.milliseconds else ""
+        return f"Answered: {len(result.kept)} of {result.candidates} kept{total} · {trace}"
+    floor = floor_text(result.floor)
+    if result.reason is RefusalReason.NO_CANDIDATES or result.best_relevance is None:
+        return f"Refused: nothing was found to judge, floor {floor} · {trace}"
+    return f"Refused: best relevance {relevance_text(result.best_relevance, result.floor)}, floor {floor} · {trace}"
+
+
+def warnings(result: QueryResult) -> Iterator[str]:
+    """Yield what a caller should know about a result besides its verdict."""
+    if result.calibration is CalibrationSource.NONE:
+        yield "Relevance is not calibrated for this model: it orders passages, but 0.4 does not mean 40 %."
+    if result.stale_dropped:
+        hits = plural(result.stale_dropped, "hit")
+        yield f"{hits} left out because their documents changed meanwhile: ask again for the newest."
+
+
+def rows(result: QueryResult, *, explain: bool) -> Iterator[tuple[object, ...]]:
+    """Yield plain rows: kept passages with their text; with `explain` every candidate with all its numbers."""
+    if not explain:
+        for passage in result.kept:
+            yield (passage.rank, f"{passage.relevance:.6f}", passage.document_id, source_text(passage), passage.text)
+        return
+    for passage in ranked(result):
+        yield (
+            passage.rank,
+            passage.decision.value,
+            f"{passage.relevance:.6f}",
+            f"{passage.raw_score:.6f}",
+            passage.bm25_rank,
+            passage.knn_rank,
+            passage.fused_rank,
+            passage.document_id,
+            passage.chunk_id,
+            source_text(passage),
+        )
+
+
+def layout(result: QueryResult, *, explain: bool, everything: bool, width: int) -> Iterator[Text]:
+    """Yield the lines for a terminal of `width` cells; `everything` shows whole passages and all dropped rows."""
+    if explain:
+        yield _stages(result)
+        yield from _table(result, everything=everything, width=width)
+        return
+    for place, passage in enumerate(result.kept, start=1):
+        yield from _passage(place, passage, result.floor, everything=everything, width=width)
+
+
+def _stages(result: QueryResult) -> Text:
+    parts = []
+    for stage, steps in _STAGES:
+        known = [result.milliseconds[step] for step in steps if step in result.milliseconds]
+        spent = result.milliseconds.get(stage, sum(known) if known else None)
+        if spent is not None:
+            count = f" · {result.candidates}" if stage != "judge" else ""
+            parts.append(f"{stage} {spent:.0f} ms{count}")
+    return Text("  " + "   ".join(parts), style="dim")
+
+
+def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Text]:
+    passages = ranked(result)
+    cells = max([len("relevance"), *(_cell_width(passage, result.floor) for passage in passages)]) + 2
+    above = [passage for passage in passages if passage.decision is not Decision.BELOW_FLOOR]
+    below = [passage for passage in passages if passage.decision is Decision.BELOW_FLOOR]
+    if passages:
+        yield Text(f"{'#':>3}  bm25  knn  {'relevance':<{cells}}source", style="bold")
+    place = 0
+    shown_above = above if everything else _but_few_dropped(above)
+    for passage in shown_above:
+        place += passage.decision is Decision.KEPT
+        number = str(place) if passage.decision is Decision.KEPT else "-"
+        yield _row(number, passage, result.floor, cells=cells, width=width)
+    if len(shown_above) < len(above):
+        yield _more(len(above) - len(shown_above), "over a cap")
+    yield _floor_line(result.floor, width)
+    shown_below = below if everything else below[:DROPPED_SHOWN]
+    for passage in shown_below:
+        yield _row("-", passage, result.floor, cells=cells, width=width)
+    if len(shown_below) < len(below):
+        yield _more(len(below) - len(shown_below), "dropped")
+
+
+def _but_few_dropped(above: Sequence[Passage]) -> list[Passage]:
+    """Return kept passages and the first few of those over a cap, in order."""
+    over = [passage for passage in above if passage.decision is not Decision.KEPT][:DROPPED_SHOWN]
+    return [passage for passage in above if passage.decision is Decision.KEPT or passage in over]
+
+
+def _relevance_cell(passage: Passage, floor: float) -> str:
+    label = LABELS[passage.decision]
+    return f"{relevance_text(passage.relevance, floor)} {bar(passage.relevance)}" + (f"  {label}" if label else "")
+
+
+def _cell_width(passage: Passage, floor: float) -> int:
+    return max(len(_relevance_cell(passage, floor)), len("0.00 ") + BAR_CELLS + 1)
+
+
+def _row(number: str, passage: Passage, floor: float, *, cells: int, width: int) -> Text:
+    head = f" {number:>2}  {_rank(passage.bm25_rank):>4}  {_rank(passage.knn_rank):>3}  "
+    relevance = f"{_relevance_cell(passage, floor):<{cells}}"
+    source = shortened(source_text(passage), max(width - len(head) - cells, SOURCE_CELLS_AT_LEAST))
+    if passage.decision is Decision.KEPT:
+        return Text.assemble(head, (relevance, "green"), source)
+    return Text(head + relevance + source, style="dim")
+
+
+def _rank(rank: int | None) -> str:
+    return "·" if rank is None else str(rank)
+
+
+def _floor_line(floor: float, width: int) -> Text:
+    start = f" ── floor {floor_text(floor)} "
+    return Text(start + "─" * max(min(width, 80) - len(start) - 1, 4), style="yellow")
+
+
+def _more(count: int, what: str) -> Text:
+    return Text(f"  -  … {count:,} more {what} (--all shows them)", style="dim")
+
+
+def _passage(place: int, passage: Passage, floor: float, *, everything: bool, width: int) -> Iterator[Text]:
+    relevance = f"{relevance_text(passage.relevance, floor)} {bar(passage.relevance):<{BAR_CELLS}}"
+    source = shortened(source_text(passage), max(width - len(relevance) - 8, SOURCE_CELLS_AT_LEAST))
+    yield Text.assemble(f" {place:>2}  ", (relevance, "green"), "  ", (source, "bold"))
+    text = squeezed(passage.text)
+    for line in _wrapped(text if everything else shortened(text, PASSAGE_CELLS), max(width - 5, 20)):
+        yield Text(f"     {line}")
+
+
+def _wrapped(text: str, cells: int) -> Iterator[str]:
+    """Yield lines of at most `cells` terminal cells, broken between words where there are any."""
+    line = ""
+    for word in one_line(text).split():
+        longer = f"{line} {word}" if line else word
+        if shortened(longer, cells) == longer:
+            line = longer
+            continue
+        if line:
+            yield line
+        line = word
+    if line:
+        yield line

@@ -1,0 +1,80 @@
+"""What every command gets: the terminal, and the client when it needs one."""
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from second_opinion.gateway.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    # The client loads Elasticsearch, Redis and Celery; commands that do not need it start without them.
+    from second_opinion.gateway.client import Client
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class Session:
+    """One run of one command.
+
+    Args:
+        terminal: Where it writes.
+        open_client: Makes the client the first time one is asked for.
+    """
+
+    def __init__(self, terminal: Terminal, open_client: "Callable[[], Client]") -> None:
+        self.terminal = terminal
+        self._open_client = open_client
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> "Client":
+        """The client of this run."""
+        if self._client is None:
+            self._client = self._open_client()
+        return self._client
+
+    def close(self) -> None:
+        """Close the client if one was opened."""
+        if self._client is not None:
+            self._client.close()
+
+
+def with_session(callback: CommandT) -> Callable[..., Any]:
+    """Give a click callback a `session` and the options `--json` and `--quiet`, which work before and after its name.
+
+    The callback returns its exit code, or None for 0.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
+    @click.option("-q", "--quiet", is_flag=True, help="Leave out summaries, hints and progress; never errors.")
+    @click.pass_context
+    @functools.wraps(callback)
+    def run(ctx: click.Context, *, as_json: bool, quiet: bool, **options: Any) -> Any:
+        chosen = [before.params for before in _lineage(ctx)]
+        terminal = Terminal(
+            as_json=as_json or any(params.get("as_json") for params in chosen),
+            quiet=quiet or any(params.get("quiet") for params in chosen),
+        )
+        session = Session(terminal, ctx.obj or _connected)
+        ctx.call_on_close(session.close)
+        return callback(session, **options)
+
+    # Click knows a paragraph that must not be wrapped by this character, which docstrings write as two.
+    run.__doc__ = (callback.__doc__ or "").replace(r"\b", "\b")
+    return run
+
+
+def _lineage(ctx: click.Context) -> list[click.Context]:
+    found: list[click.Context] = []
+    parent = ctx.parent
+    while parent is not None:
+        found.append(parent)
+        parent = parent.parent
+    return found
+
+
+def _connected() -> "Client":
+    return cast("Client", importlib.import_module("second_opinion.gateway.client").Client())
