@@ -66,6 +66,7 @@ class ElasticsearchServer:
         java_home: The JDK it runs on.
         port: Where it listens on loopback.
         heap: Size of the Java heap, such as `1g`.
+        java_options: More options for Java; they hold from the next `prepare`.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class ElasticsearchServer:
     java_home: Path
     port: int
     heap: str
+    java_options: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -90,7 +92,7 @@ class ElasticsearchServer:
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
+            "HOME": str(self.folder / "tmp"),
             "ES_JAVA_HOME": str(self.java_home),
             "ES_PATH_CONF": str(self.folder / "config"),
             "ES_TMPDIR": str(self.folder / "tmp"),
@@ -103,20 +105,26 @@ class ElasticsearchServer:
             StateUnusable: A folder cannot be written or reached, or the disk is full.
         """
         require_space(make_folder(self.folder), SPACE_NEEDED)
-        for name in ("config", "data", "logs", "tmp"):
-            make_folder(self.folder / name)
         config = self.folder / "config"
+        # Made anew in a folder of the caller's own: root never writes to where the lent account could plant a link.
+        if config.exists():
+            shutil.rmtree(config)
+        folders = [make_folder(self.folder / name) for name in ("config", "data", "logs", "tmp")]
+        self._configure(config)
+        if account is not None:
+            for folder in folders:
+                account.own(folder)
+            for path in (*folders, self.home, self.java_home):
+                check_reachable(path, account)
+
+    def _configure(self, config: Path) -> None:
         settings = SETTINGS.format(folder=self.folder, host=LOOPBACK, port=self.port)
+        java = [f"-Xms{self.heap}", f"-Xmx{self.heap}", "-Xlog:disable", "-Xlog:all=warning:stderr", *self.java_options]
         (config / "elasticsearch.yml").write_text(settings, encoding="utf-8")
         (config / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
         shutil.copyfile(self.home / "config" / "jvm.options", config / "jvm.options")
-        make_folder(config / "jvm.options.d")
-        heap = f"-Xms{self.heap}\n-Xmx{self.heap}\n-Xlog:disable\n-Xlog:all=warning:stderr\n"
-        (config / "jvm.options.d" / "stack.options").write_text(heap, encoding="utf-8")
-        if account is not None:
-            account.own(self.folder)
-            for path in (self.folder, self.home, self.java_home):
-                check_reachable(path, account)
+        options = make_folder(config / "jvm.options.d")
+        (options / "stack.options").write_text("\n".join(java) + "\n", encoding="utf-8")
 
     def answers(self) -> bool:
         """Whether the node serves requests and its indices are usable."""

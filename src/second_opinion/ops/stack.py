@@ -50,6 +50,7 @@ class LocalStack:
         redis_port: Likewise.
         heap: Java heap of Elasticsearch, such as `1g`; by the machine's memory when None.
         java_homes: JDKs to try before the usual places.
+        java_options: More options for Elasticsearch's Java.
         programs: Folder for unpacked programs, shared between stacks.
     """
 
@@ -61,6 +62,7 @@ class LocalStack:
         redis_port: int | None = None,
         heap: str | None = None,
         java_homes: Iterable[Path] = (),
+        java_options: Iterable[str] = (),
         programs: Path | None = None,
     ) -> None:
         self.state = StateFolder(Path(state_dir).absolute())
@@ -68,6 +70,7 @@ class LocalStack:
         self._redis_port = redis_port
         self._heap = check_heap(heap) if heap else default_heap()
         self._java_homes = tuple(java_homes)
+        self._java_options = tuple(java_options)
         self._programs = programs or default_programs_folder()
 
     def install(self, progress: Callable[[str], None] = _silent) -> str:
@@ -165,6 +168,7 @@ class LocalStack:
             java_home=jdk.home,
             port=choose_port("Elasticsearch", self._elasticsearch_port, ELASTICSEARCH_PORT),
             heap=self._heap,
+            java_options=self._java_options,
         )
         redis = RedisServer(
             folder=self.state.redis,
