@@ -13,6 +13,7 @@ from second_opinion.schemas.errors import (
     EmptyDocument,
     ErrorInfo,
     InvalidDocument,
+    MetadataTypeConflict,
     OpinionError,
     UnsupportedMediaType,
 )
@@ -84,6 +85,28 @@ def document_key(collection: str, document_id: str) -> str:
     digest.update(b"\x00")
     digest.update(document_id.encode())
     return digest.hexdigest()
+
+
+def field_type(name: str, value: MetadataValue) -> str | None:
+    """Return how a metadata value is indexed: keyword, double or boolean; None for an empty list.
+
+    Raises:
+        MetadataTypeConflict: If a list mixes types, because one field has one type.
+    """
+    values = value if isinstance(value, list) else [value]
+    kinds = {_scalar_type(one) for one in values}
+    if len(kinds) > 1:
+        raise MetadataTypeConflict(
+            f"metadata field {name!r} mixes {' and '.join(sorted(kinds))} values in one list",
+            hint="Send values of one type in each field.",
+        )
+    return kinds.pop() if kinds else None
+
+
+def _scalar_type(value: MetadataScalar) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "keyword" if isinstance(value, str) else "double"
 
 
 class DocumentRef(Record):

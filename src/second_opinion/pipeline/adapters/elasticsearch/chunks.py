@@ -1,0 +1,113 @@
+"""Chunks in Elasticsearch: written through an alias, searched, deleted by their known ids."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
+from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
+from second_opinion.pipeline.adapters.elasticsearch.documents import NOT_FOUND, exists
+from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
+from second_opinion.pipeline.adapters.elasticsearch.indices import write_alias
+from second_opinion.pipeline.adapters.elasticsearch.search import chunk_hit, parse_hits, search_lines
+from second_opinion.pipeline.ports import SearchHits, SearchRequest, WrittenSet
+from second_opinion.schemas.chunk import ChunkHit, IndexedChunk
+from second_opinion.schemas.errors import ErrorInfo, StoreUnavailable, UnknownCollection
+
+UNREGISTERED: Final = "dynamic introduction"
+
+
+class ElasticsearchChunks:
+    """Implements `pipeline.ports.ChunkIndex`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def write(self, index: str, chunks: Sequence[IndexedChunk]) -> list[ErrorInfo | None]:
+        """Write chunks; return an error or None for each."""
+        actions = [Action("index", {"_id": chunk.chunk_id}, to_json(_body(chunk))) for chunk in chunks]
+        outcomes = run_bulk(self._connection, write_alias(index), actions, require_alias=True) if actions else []
+        infos: list[ErrorInfo | None] = []
+        for outcome in outcomes:
+            error = outcome.error
+            if error is not None and UNREGISTERED in outcome.reason:
+                error = StoreUnavailable("the collection lost its metadata fields; they are registered anew")
+            infos.append(None if error is None else error.info())
+        return infos
+
+    def refresh(self, index: str) -> None:
+        """Make what was written visible to searches on every shard.
+
+        Raises:
+            StoreUnavailable: If one shard failed; nothing may then be committed.
+        """
+        with store_errors():
+            answer = self._connection.writes.indices.refresh(index=index)
+        if answer["_shards"]["failed"]:
+            raise StoreUnavailable(f"{answer['_shards']['failed']} shards of {index} were not refreshed")
+
+    def delete(self, index: str, chunk_ids: Sequence[str]) -> None:
+        """Remove chunks by id; missing ones are no error, nor is an index that is gone."""
+        actions = [Action("delete", {"_id": chunk_id}) for chunk_id in chunk_ids]
+        outcomes = run_bulk(self._connection, write_alias(index), actions, require_alias=True) if actions else []
+        for outcome in outcomes:
+            if outcome.error is not None and outcome.status != NOT_FOUND:
+                raise outcome.error
+
+    def search(self, request: SearchRequest) -> SearchHits:
+        """Search both lists with the same filters, in one round trip."""
+        lines = search_lines(request)
+        if not lines:
+            return SearchHits(bm25=(), knn=(), bm25_full=False, knn_full=False)
+        with store_errors():
+            answer = self._connection.reads.msearch(searches=lines)
+        return parse_hits(request, answer["responses"])
+
+    def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
+        """Return chunks by id."""
+        if not chunk_ids:
+            return {}
+        with store_errors():
+            answer = self._connection.reads.mget(index=index, ids=list(dict.fromkeys(chunk_ids)))
+        return {item["_id"]: chunk_hit(item) for item in answer["docs"] if exists(item)}
+
+    def count(self, index: str) -> int:
+        """Return how many chunks the index holds, committed or not; refreshes first."""
+        self.refresh(index)
+        with store_errors():
+            return int(self._connection.reads.count(index=index)["count"])
+
+    def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
+        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`); refreshes first."""
+        sources = [{"key": {"terms": {"field": "key"}}}, {"write_set": {"terms": {"field": "write_set"}}}]
+        pages: dict[str, Any] = {"size": limit, "sources": sources}
+        if after is not None:
+            key, _, write_set = after.partition("@")
+            pages["after"] = {"key": key, "write_set": write_set}
+        newest = {"max": {"field": "written_at"}}
+        sizes = {"max": {"field": "count"}}
+        try:
+            self.refresh(index)
+            with store_errors():
+                answer = self._connection.reads.search(
+                    index=index,
+                    size=0,
+                    query={"range": {"written_at": {"lt": before}}},
+                    aggs={"sets": {"composite": pages, "aggs": {"newest": newest, "chunks": sizes}}},
+                    allow_partial_search_results=False,
+                )
+        except UnknownCollection:
+            return []
+        return [
+            WrittenSet(
+                index=index,
+                key=bucket["key"]["key"],
+                write_set=bucket["key"]["write_set"],
+                chunks=int(bucket["chunks"]["value"]),
+                written_at=float(bucket["newest"]["value"]),
+            )
+            for bucket in answer["aggregations"]["sets"]["buckets"]
+        ]
+
+
+def _body(chunk: IndexedChunk) -> dict[str, Any]:
+    return chunk.model_dump(mode="json", exclude={"chunk_id", "index"})

@@ -1,0 +1,247 @@
+"""Collections: a record each, a chunk index each, and the index's mapping as the registry of metadata fields."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from elasticsearch import BadRequestError, NotFoundError
+
+from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
+from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
+from second_opinion.pipeline.adapters.elasticsearch.contents import ElasticsearchContents
+from second_opinion.pipeline.adapters.elasticsearch.documents import ElasticsearchDocuments, exists
+from second_opinion.pipeline.adapters.elasticsearch.errors import cause, store_errors
+from second_opinion.pipeline.adapters.elasticsearch.indices import (
+    COLLECTION_FIELDS,
+    CONTENT_FIELDS,
+    DOCUMENT_FIELDS,
+    MAX_METADATA_FIELDS,
+    IndexNames,
+    chunk_mappings,
+    chunk_settings,
+    write_alias,
+)
+from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex, create_index
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.document import MetadataValue, field_type
+from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection
+
+MAX_COLLECTIONS: Final = 10_000
+PAGE: Final = 500
+
+
+class ElasticsearchCollections:
+    """Implements `pipeline.ports.CollectionStore`."""
+
+    def __init__(self, connection: Connection, names: IndexNames, fingerprint: IndexFingerprint) -> None:
+        self._connection = connection
+        self._names = names
+        self._fingerprint = fingerprint
+        self._index = SystemIndex(connection, names.collections, COLLECTION_FIELDS)
+
+    def fingerprint(self) -> IndexFingerprint:
+        """Return what this process would make an index with."""
+        return self._fingerprint
+
+    def get(self, name: str) -> CollectionRecord:
+        """Return a collection.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+            IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
+        """
+        record = self._find(name)
+        made_by = self._made_by(record.index) if record is not None else None
+        if record is None or made_by is None:
+            raise UnknownCollection(f"there is no collection {name!r}")
+        if made_by != self._fingerprint:
+            raise IndexMismatch(_difference(name, made_by, self._fingerprint))
+        return record
+
+    def ensure(self, name: str) -> CollectionRecord:
+        """Return a collection; make it and its index first where there is none. Safe to call from many processes."""
+        try:
+            return self.get(name)
+        except UnknownCollection:
+            self._create(name)
+        return self.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all collections in order."""
+        with store_errors():
+            answer = self._connection.reads.search(
+                index=self._names.collections,
+                sort=[{"name": "asc"}],
+                size=MAX_COLLECTIONS,
+                source=False,
+                docvalue_fields=["name"],
+                ignore_unavailable=True,
+                allow_partial_search_results=False,
+            )
+        return [hit["fields"]["name"][0] for hit in answer["hits"]["hits"]]
+
+    def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
+        """Replace a collection's own choices for queries."""
+        record = self.get(name).model_copy(update={"overrides": overrides})
+        self._write("index", record)
+        return record
+
+    def delete(self, name: str) -> None:
+        """Remove a collection with its chunks, records and contents.
+
+        The collection's own record goes last, so that a delete that was cut short can be asked for again.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+        """
+        record = self._find(name)
+        if record is None:
+            raise UnknownCollection(f"there is no collection {name!r}")
+        with store_errors():
+            self._connection.writes.indices.delete(index=list({record.index, *record.writing}), ignore_unavailable=True)
+        self._delete_records(name)
+        self._delete_contents(name)
+        outcomes = run_bulk(self._connection, self._index.ready(), [Action("delete", {"_id": name})])
+        _raise_first(outcomes)
+        self._refresh(self._index.name)
+
+    def field_types(self, name: str) -> dict[str, str]:
+        """Return the metadata fields of a collection and their types: keyword, double or boolean."""
+        record = self._find(name)
+        if record is None:
+            raise UnknownCollection(f"there is no collection {name!r}")
+        return self._field_types(record.index, name)
+
+    def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
+        """Make sure these fields can be filtered on.
+
+        Raises:
+            MetadataTypeConflict: If a field has another type in this collection, or there are too many fields.
+        """
+        wanted = {field: kind for field, value in metadata.items() if (kind := field_type(field, value)) is not None}
+        if not wanted:
+            return
+        record = self.get(name)
+        for index in record.writing:
+            self._register(index, name, wanted)
+
+    def _register(self, index: str, name: str, wanted: Mapping[str, str]) -> None:
+        known = self._field_types(index, name)
+        for field, kind in wanted.items():
+            if known.get(field, kind) != kind:
+                raise _conflict(name, field, known[field], kind)
+        missing = {field: {"type": kind} for field, kind in wanted.items() if field not in known}
+        if not missing:
+            return
+        if len(known) + len(missing) > MAX_METADATA_FIELDS:
+            raise _too_many(name)
+        properties = {"metadata": {"type": "object", "dynamic": "strict", "properties": missing}}
+        with store_errors():
+            try:
+                self._connection.writes.indices.put_mapping(index=index, properties=properties)
+            except BadRequestError as problem:
+                raise self._refused(index, name, wanted, problem) from problem
+
+    def _refused(self, index: str, name: str, wanted: Mapping[str, str], problem: BadRequestError) -> Exception:
+        # Another process registered a field between our look and our write.
+        if "Limit of total fields" in cause(problem.body):
+            return _too_many(name)
+        known = self._field_types(index, name)
+        for field, kind in wanted.items():
+            if known.get(field, kind) != kind:
+                return _conflict(name, field, known[field], kind)
+        return problem
+
+    def _field_types(self, index: str, name: str) -> dict[str, str]:
+        mapping = self._mapping(index)
+        if mapping is None:
+            raise UnknownCollection(f"the index of collection {name!r} is gone")
+        fields = mapping.get("properties", {}).get("metadata", {}).get("properties", {})
+        return {field: str(definition["type"]) for field, definition in sorted(fields.items())}
+
+    def _made_by(self, index: str) -> IndexFingerprint | None:
+        mapping = self._mapping(index)
+        if mapping is None:
+            return None
+        return IndexFingerprint.model_validate(mapping["_meta"]["fingerprint"])
+
+    def _mapping(self, index: str) -> dict[str, Any] | None:
+        with store_errors():
+            try:
+                answer = self._connection.reads.indices.get_mapping(index=index)
+            except NotFoundError:
+                return None
+        return dict(answer[index]["mappings"])
+
+    def _find(self, name: str) -> CollectionRecord | None:
+        with store_errors():
+            answer = self._connection.reads.mget(index=self._names.collections, ids=[name], realtime=True)
+        (item,) = answer["docs"]
+        return CollectionRecord.model_validate(item["_source"]) if exists(item) else None
+
+    def _create(self, name: str) -> None:
+        for system, fields in ((self._names.documents, DOCUMENT_FIELDS), (self._names.contents, CONTENT_FIELDS)):
+            SystemIndex(self._connection, system, fields).ready()
+        found = self._find(name)
+        index = found.index if found is not None else self._names.chunks(name)
+        create_index(
+            self._connection, index, chunk_settings(), chunk_mappings(self._fingerprint), {write_alias(index): {}}
+        )
+        if found is None:
+            self._write("create", CollectionRecord(name=name, index=index, writing=(index,), created_at=time.time()))
+
+    def _write(self, verb: str, record: CollectionRecord) -> None:
+        action = Action(verb, {"_id": record.name}, to_json(record.model_dump(mode="json")))
+        (outcome,) = run_bulk(self._connection, self._index.ready(), [action])
+        if outcome.error is not None and not (verb == "create" and outcome.status == 409):  # noqa: PLR2004
+            raise outcome.error
+        self._refresh(self._index.name)
+
+    def _delete_records(self, name: str) -> None:
+        documents = ElasticsearchDocuments(self._connection, self._names)
+        while True:
+            self._refresh(self._names.documents)
+            records = documents.listed(name, state=None, after=None, limit=PAGE)
+            if not records:
+                return
+            actions = [Action("delete", {"_id": record.key}) for record in records]
+            _raise_first(run_bulk(self._connection, self._names.documents, actions))
+
+    def _delete_contents(self, name: str) -> None:
+        contents = ElasticsearchContents(self._connection, self._names)
+        while True:
+            self._refresh(self._names.contents)
+            rows = contents.of_collection(name, limit=PAGE)
+            if not rows:
+                return
+            contents.delete([ref for _, ref in rows])
+
+    def _refresh(self, index: str) -> None:
+        with store_errors():
+            self._connection.writes.indices.refresh(index=index, ignore_unavailable=True)
+
+
+def _raise_first(outcomes: list[Any]) -> None:
+    for outcome in outcomes:
+        if outcome.error is not None and outcome.status != 404:  # noqa: PLR2004 - gone is what was asked for
+            raise outcome.error
+
+
+def _conflict(name: str, field: str, known: str, sent: str) -> MetadataTypeConflict:
+    return MetadataTypeConflict(
+        f"metadata field {field!r} is {known} in collection {name!r}, and {sent} was sent",
+        hint=f"Send {known} values in {field!r}, or use another field name.",
+    )
+
+
+def _too_many(name: str) -> MetadataTypeConflict:
+    return MetadataTypeConflict(
+        f"collection {name!r} would have more than {MAX_METADATA_FIELDS} metadata fields",
+        hint="Use fewer, more general field names.",
+    )
+
+
+def _difference(name: str, made_by: IndexFingerprint, ours: IndexFingerprint) -> str:
+    pairs = zip(made_by, ours, strict=True)
+    differences = [f"{field} {theirs!r}, not {mine!r}" for (field, theirs), (_, mine) in pairs if theirs != mine]
+    return f"the index of collection {name!r} was made with {'; '.join(differences)}"

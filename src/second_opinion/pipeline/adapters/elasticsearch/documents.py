@@ -1,0 +1,157 @@
+"""Records of documents in Elasticsearch: created or compared-and-set on sequence numbers, read in real time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, Outcome, run_bulk, to_json
+from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
+from second_opinion.pipeline.adapters.elasticsearch.errors import cause, from_status, store_errors
+from second_opinion.pipeline.adapters.elasticsearch.indices import DOCUMENT_FIELDS, IndexNames
+from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
+from second_opinion.pipeline.ports import Seen, Swap
+from second_opinion.schemas.document import DocumentRecord, DocumentState
+
+CONFLICT: Final = 409
+NOT_FOUND: Final = 404
+MGET_KEYS: Final = 1_000
+
+
+class ElasticsearchDocuments:
+    """Implements `pipeline.ports.DocumentStore`. Listings see what was written up to about a second ago."""
+
+    def __init__(self, connection: Connection, names: IndexNames) -> None:
+        self._connection = connection
+        self._index = SystemIndex(connection, names.documents, DOCUMENT_FIELDS)
+
+    def get(self, keys: Sequence[str]) -> dict[str, Seen]:
+        """Return what is stored under `keys`; missing ones are left out."""
+        found: dict[str, Seen] = {}
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), MGET_KEYS):
+            with store_errors():
+                answer = self._connection.reads.mget(
+                    index=self._index.name, ids=unique[start : start + MGET_KEYS], realtime=True
+                )
+            for item in answer["docs"]:
+                if exists(item):
+                    found[item["_id"]] = _seen(item)
+        return found
+
+    def swap(self, swaps: Sequence[Swap]) -> list[Seen | None]:
+        """Apply each swap on its own; return what is now stored, or None where somebody else was first."""
+        if not swaps:
+            return []
+        outcomes = run_bulk(self._connection, self._index.ready(), [_action(swap) for swap in swaps])
+        return [_stored(swap, outcome) for swap, outcome in zip(swaps, outcomes, strict=True)]
+
+    def remove(self, seen: Sequence[Seen]) -> int:
+        """Remove records that are still as they were seen; return how many were."""
+        if not seen:
+            return 0
+        actions = [Action("delete", _place(one)) for one in seen]
+        outcomes = run_bulk(self._connection, self._index.ready(), actions)
+        for outcome in outcomes:
+            if outcome.error is not None and outcome.status not in {CONFLICT, NOT_FOUND}:
+                raise outcome.error
+        return sum(outcome.error is None for outcome in outcomes)
+
+    def lost(self, *, now: float, limit: int) -> list[Seen]:
+        """Return received documents that are in no queue: lease expired, or let go and `not_before` has come."""
+        expired = {"range": {"lease_until": {"gt": 0.0, "lte": now}}}
+        let_go = [
+            {"term": {"lease_until": 0.0}},
+            {"term": {"enqueued_at": 0.0}},
+            {"range": {"not_before": {"lte": now}}},
+        ]
+        return self._oldest([_RECEIVED, _any_of(expired, {"bool": {"filter": let_go}})], "accepted_at", limit)
+
+    def waiting(self, *, now: float, enqueued_before: float, limit: int) -> list[Seen]:
+        """Return received documents that nobody works on and that were last enqueued before a moment, oldest first."""
+        enqueued = {"range": {"enqueued_at": {"lt": enqueued_before}}}
+        return self._oldest([*_waiting(now), enqueued], "accepted_at", limit)
+
+    def count_waiting(self, *, now: float) -> int:
+        """Return how many received documents nobody works on, with `not_before` come."""
+        with store_errors():
+            answer = self._connection.reads.count(
+                index=self._index.name, query={"bool": {"filter": _waiting(now)}}, ignore_unavailable=True
+            )
+        return int(answer["count"])
+
+    def tombstones(self, *, before: float, limit: int) -> list[Seen]:
+        """Return records of documents deleted before a moment, oldest first."""
+        deleted = {"term": {"state": DocumentState.DELETED.value}}
+        return self._oldest([deleted, {"range": {"updated_at": {"lt": before}}}], "updated_at", limit)
+
+    def listed(self, collection: str, *, state: str | None, after: str | None, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection by document id, those behind `after`."""
+        filters: list[dict[str, Any]] = [{"term": {"collection": collection}}]
+        if state is not None:
+            filters.append({"term": {"state": state}})
+        found = self._search(filters, "document_id", limit, after)
+        return [one.record for one in found]
+
+    def _oldest(self, filters: Sequence[Mapping[str, Any]], field: str, limit: int) -> list[Seen]:
+        return self._search(filters, field, limit, None)
+
+    def _search(self, filters: Sequence[Mapping[str, Any]], field: str, limit: int, after: str | None) -> list[Seen]:
+        with store_errors():
+            answer = self._connection.reads.search(
+                index=self._index.name,
+                query={"bool": {"filter": list(filters)}},
+                sort=[{field: "asc"}],
+                search_after=None if after is None else [after],
+                size=limit,
+                seq_no_primary_term=True,
+                track_total_hits=False,
+                ignore_unavailable=True,
+                allow_partial_search_results=False,
+            )
+        return [_seen(hit) for hit in answer["hits"]["hits"]]
+
+
+_RECEIVED: Final[dict[str, Any]] = {"term": {"state": DocumentState.RECEIVED.value}}
+
+
+def _waiting(now: float) -> list[dict[str, Any]]:
+    return [_RECEIVED, {"term": {"lease_until": 0.0}}, {"range": {"not_before": {"lte": now}}}]
+
+
+def _any_of(*clauses: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
+
+
+def exists(item: Mapping[str, Any]) -> bool:
+    """Tell whether an item of a multi-get was found; an index that nobody has made yet holds nothing.
+
+    Raises:
+        OpinionError: If the item could not be read.
+    """
+    if "error" not in item:
+        return bool(item.get("found"))
+    if item["error"].get("type") == "index_not_found_exception":
+        return False
+    raise from_status(503, cause(item["error"]))
+
+
+def _seen(item: Mapping[str, Any]) -> Seen:
+    return Seen(DocumentRecord.model_validate(item["_source"]), int(item["_seq_no"]), int(item["_primary_term"]))
+
+
+def _place(seen: Seen) -> dict[str, Any]:
+    return {"_id": seen.record.key, "if_seq_no": seen.seq_no, "if_primary_term": seen.primary_term}
+
+
+def _action(swap: Swap) -> Action:
+    body = to_json(swap.record.model_dump(mode="json"))
+    if swap.seen is None:
+        return Action("create", {"_id": swap.record.key}, body)
+    return Action("index", _place(swap.seen), body)
+
+
+def _stored(swap: Swap, outcome: Outcome) -> Seen | None:
+    if outcome.status == CONFLICT:
+        return None
+    if outcome.error is not None:
+        raise outcome.error
+    return Seen(swap.record, outcome.seq_no, outcome.primary_term)
