@@ -33,7 +33,7 @@ COMMAND_SECONDS: Final = 300.0
 LOG_LINES: Final = 12
 LOG_LINES_READ: Final = 100
 JAVA_FRAME: Final = re.compile(r"\s+(at |\.\.\. \d+ more)")
-LOG_LINE_LENGTH: Final = 140
+LOG_CHARACTERS: Final = 1_600
 POLL_SECONDS: Final = 0.1
 
 
@@ -212,9 +212,7 @@ class LocalStack:
             time.sleep(POLL_SECONDS)
 
     def _failure(self, name: str, what: str) -> PartFailed:
-        log = self.state.log_file(name)
-        telling = [line for line in last_lines(log, LOG_LINES_READ) if line.strip() and not JAVA_FRAME.match(line)]
-        lines = "\n".join(f"  {line[:LOG_LINE_LENGTH]}" for line in telling[-LOG_LINES:])
+        lines = "\n".join(f"  {line}" for line in _telling_lines(self.state.log_file(name)))
         return PartFailed(f"{name} {what}. Its log ends:\n{lines}", hint=f"Read the whole log: opinion logs {name}")
 
     def _stop(self, progress: Callable[[str], None] = _silent) -> bool:
@@ -258,6 +256,19 @@ class LocalStack:
             if _wait_until(lambda: not any(_lives(part) for part in orphans), ORPHAN_SECONDS):
                 break
         self.state.status_file.unlink(missing_ok=True)
+
+
+def _telling_lines(log: Path) -> list[str]:
+    """Return the last lines of a log that say something, oldest first, as many as fit into a message."""
+    told: list[str] = []
+    room = LOG_CHARACTERS
+    for line in reversed(last_lines(log, LOG_LINES_READ)):
+        if len(told) == LOG_LINES or room <= 0:
+            break
+        if line.strip() and not JAVA_FRAME.match(line):
+            told.append(line[:room])
+            room -= len(line)
+    return told[::-1]
 
 
 def _lives(part: PartStatus) -> bool:
