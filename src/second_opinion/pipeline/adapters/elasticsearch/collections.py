@@ -38,6 +38,9 @@ class ElasticsearchCollections:
         self._names = names
         self._fingerprint = fingerprint
         self._index = SystemIndex(connection, names.collections, COLLECTION_FIELDS)
+        # Both are keyed by index and birth of the collection: one that is deleted and made again is looked at again.
+        self._verified: set[tuple[str, float]] = set()
+        self._known: dict[tuple[str, float], dict[str, str]] = {}
 
     def fingerprint(self) -> IndexFingerprint:
         """Return what this process would make an index with."""
@@ -51,11 +54,15 @@ class ElasticsearchCollections:
             IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
         """
         record = self._find(name)
-        made_by = self._made_by(record.index) if record is not None else None
-        if record is None or made_by is None:
+        if record is None:
             raise UnknownCollection(f"there is no collection {name!r}")
-        if made_by != self._fingerprint:
-            raise IndexMismatch(_difference(name, made_by, self._fingerprint))
+        if (record.index, record.created_at) not in self._verified:
+            made_by = self._made_by(record.index)
+            if made_by is None:
+                raise UnknownCollection(f"the index of collection {name!r} is gone")
+            if made_by != self._fingerprint:
+                raise IndexMismatch(_difference(name, made_by, self._fingerprint))
+            self._verified.add((record.index, record.created_at))
         return record
 
     def ensure(self, name: str) -> CollectionRecord:
@@ -74,7 +81,7 @@ class ElasticsearchCollections:
                 sort=[{"name": "asc"}],
                 size=MAX_COLLECTIONS,
                 source=False,
-                docvalue_fields=["name"],
+                docvalue_fields=[{"field": "name"}],
                 ignore_unavailable=True,
                 allow_partial_search_results=False,
             )
@@ -101,16 +108,12 @@ class ElasticsearchCollections:
             self._connection.writes.indices.delete(index=list({record.index, *record.writing}), ignore_unavailable=True)
         self._delete_records(name)
         self._delete_contents(name)
-        outcomes = run_bulk(self._connection, self._index.ready(), [Action("delete", {"_id": name})])
-        _raise_first(outcomes)
+        _raise_first(run_bulk(self._connection, self._index.ready(), [Action("delete", {"_id": name})]))
         self._refresh(self._index.name)
 
     def field_types(self, name: str) -> dict[str, str]:
         """Return the metadata fields of a collection and their types: keyword, double or boolean."""
-        record = self._find(name)
-        if record is None:
-            raise UnknownCollection(f"there is no collection {name!r}")
-        return self._field_types(record.index, name)
+        return self._field_types(self.get(name).index, name)
 
     def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
         """Make sure these fields can be filtered on.
@@ -123,7 +126,10 @@ class ElasticsearchCollections:
             return
         record = self.get(name)
         for index in record.writing:
-            self._register(index, name, wanted)
+            known = self._known.get((index, record.created_at), {})
+            if any(known.get(field) != kind for field, kind in wanted.items()):
+                self._register(index, name, wanted)
+                self._known[index, record.created_at] = self._field_types(index, name)
 
     def _register(self, index: str, name: str, wanted: Mapping[str, str]) -> None:
         known = self._field_types(index, name)

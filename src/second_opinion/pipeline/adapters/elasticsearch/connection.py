@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from elastic_transport.client_utils import DEFAULT
 from elasticsearch import Elasticsearch
 
 READ_RETRIES: Final = 2
@@ -55,7 +56,7 @@ def _client(options: ConnectionOptions) -> Elasticsearch:
         list(options.urls),
         basic_auth=credentials,
         api_key=options.api_key if credentials is None else None,
-        ca_certs=str(options.ca_certs) if options.ca_certs is not None else None,
+        ca_certs=str(options.ca_certs) if options.ca_certs is not None else DEFAULT,
         request_timeout=options.timeout,
         connections_per_node=CONNECTIONS,
         max_retries=0,

@@ -91,7 +91,7 @@ class ElasticsearchContents:
                 search_after=None if after is None else [after],
                 size=limit,
                 source=False,
-                docvalue_fields=["storage_id", "key", "target"],
+                docvalue_fields=[{"field": name} for name in ("storage_id", "key", "target")],
                 track_total_hits=False,
                 ignore_unavailable=True,
                 allow_partial_search_results=False,

@@ -58,12 +58,8 @@ class ElasticsearchDocuments:
     def lost(self, *, now: float, limit: int) -> list[Seen]:
         """Return received documents that are in no queue: lease expired, or let go and `not_before` has come."""
         expired = {"range": {"lease_until": {"gt": 0.0, "lte": now}}}
-        let_go = [
-            {"term": {"lease_until": 0.0}},
-            {"term": {"enqueued_at": 0.0}},
-            {"range": {"not_before": {"lte": now}}},
-        ]
-        return self._oldest([_RECEIVED, _any_of(expired, {"bool": {"filter": let_go}})], "accepted_at", limit)
+        let_go = {"bool": {"filter": [*_waiting(now), {"term": {"enqueued_at": 0.0}}]}}
+        return self._oldest([_RECEIVED, _any_of(expired, let_go)], "accepted_at", limit)
 
     def waiting(self, *, now: float, enqueued_before: float, limit: int) -> list[Seen]:
         """Return received documents that nobody works on and that were last enqueued before a moment, oldest first."""

@@ -60,22 +60,24 @@ def translated(problem: Exception) -> OpinionError:
 
 def from_status(status: int, reason: str) -> OpinionError:
     """Return our error for the status of a request or of one item of a bulk or multi-search."""
+    if status in WAIT_STATUSES:
+        return StoreUnavailable(f"Elasticsearch asks to wait: {reason}")
     if status in {401, 403}:
         return StoreUnavailable(
             f"Elasticsearch does not let us in: {reason}",
             hint="Check OPINION_ELASTICSEARCH_USERNAME and OPINION_ELASTICSEARCH_PASSWORD, or the API key.",
         )
-    if status == 404:  # noqa: PLR2004 - HTTP statuses are their own names
-        return UnknownCollection(f"the index is gone: {reason}")
-    if status == 409:  # noqa: PLR2004
-        return WriteConflict(f"somebody else was first: {reason}")
-    if status == 413:  # noqa: PLR2004
-        return DocumentTooLarge(f"Elasticsearch takes no request of this size: {reason}")
-    if status in WAIT_STATUSES:
-        return StoreUnavailable(f"Elasticsearch asks to wait: {reason}")
     if "number of dimensions" in reason:
         return IndexMismatch(f"the vectors do not fit the index: {reason}")
-    return InternalError(f"Elasticsearch refuses what was sent ({status}): {reason}")
+    known, sentence = _BY_STATUS.get(status, (InternalError, f"Elasticsearch refuses what was sent ({status})"))
+    return known(f"{sentence}: {reason}")
+
+
+_BY_STATUS: Final[dict[int, tuple[type[OpinionError], str]]] = {
+    404: (UnknownCollection, "the index is gone"),
+    409: (WriteConflict, "somebody else was first"),
+    413: (DocumentTooLarge, "Elasticsearch takes no request of this size"),
+}
 
 
 def cause(body: Any) -> str:
