@@ -1,0 +1,114 @@
+"""Chunks in memory: what is written is searched only after a refresh, as in the real index."""
+
+import re
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+
+from second_opinion.pipeline.ports import ListedHit, SearchHits, SearchRequest, WrittenSet
+from second_opinion.schemas.chunk import ChunkHit, IndexedChunk, passage_text
+from second_opinion.schemas.document import MetadataScalar
+from second_opinion.schemas.errors import ErrorInfo
+from second_opinion.schemas.query import ExistsFilter, Filter, RangeFilter, TermFilter
+
+WORD: Final = re.compile(r"\w+")
+
+
+class MemoryChunks:
+    """A `ChunkIndex` in this process. Its BM25 list counts shared words; its kNN list is exact."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stored: dict[str, dict[str, IndexedChunk]] = {}
+        self._visible: dict[str, dict[str, IndexedChunk]] = {}
+
+    def write(self, index: str, chunks: Sequence[IndexedChunk]) -> list[ErrorInfo | None]:
+        """Write chunks; return an error or None for each."""
+        with self._lock:
+            self._stored.setdefault(index, {}).update({chunk.chunk_id: chunk for chunk in chunks})
+        return [None] * len(chunks)
+
+    def refresh(self, index: str) -> None:
+        """Make what was written visible to searches."""
+        with self._lock:
+            self._visible[index] = dict(self._stored.get(index, {}))
+
+    def delete(self, index: str, chunk_ids: Sequence[str]) -> None:
+        """Remove chunks by id; they are found until the next refresh."""
+        with self._lock:
+            for chunk_id in chunk_ids:
+                self._stored.get(index, {}).pop(chunk_id, None)
+
+    def search(self, request: SearchRequest) -> SearchHits:
+        """Search both lists with the same filters."""
+        chunks = [chunk for chunk in self._visible.get(request.index, {}).values() if _fits(chunk, request)]
+        bm25 = _listed(_by_words(request, chunks), request.depth) if request.bm25 else ()
+        knn = _listed(_by_vector(request, chunks), request.depth) if request.knn else ()
+        return SearchHits(bm25, knn, bm25_full=len(bm25) >= request.depth, knn_full=len(knn) >= request.depth)
+
+    def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
+        """Return chunks by id."""
+        stored = self._stored.get(index, {})
+        return {chunk_id: _hit(stored[chunk_id]) for chunk_id in chunk_ids if chunk_id in stored}
+
+    def count(self, index: str) -> int:
+        """Return how many chunks the index holds, committed or not."""
+        return len(self._stored.get(index, {}))
+
+    def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
+        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`)."""
+        sets: dict[str, WrittenSet] = {}
+        for chunk in list(self._stored.get(index, {}).values()):
+            if chunk.written_at < before:
+                name = f"{chunk.key}@{chunk.write_set}"
+                sets[name] = WrittenSet(index, chunk.key, chunk.write_set, chunk.count, chunk.written_at)
+        names = sorted(name for name in sets if after is None or name > after)
+        return [sets[name] for name in names[:limit]]
+
+
+def _hit(chunk: IndexedChunk) -> ChunkHit:
+    return ChunkHit.model_validate(chunk.model_dump(exclude={"vector", "written_at"}))
+
+
+def _listed(scored: Mapping[str, tuple[float, IndexedChunk]], depth: int) -> tuple[ListedHit, ...]:
+    best = sorted(scored.values(), key=lambda pair: (-pair[0], pair[1].chunk_id))[:depth]
+    return tuple(ListedHit(rank, score, _hit(chunk)) for rank, (score, chunk) in enumerate(best, start=1))
+
+
+def _words(text: str) -> set[str]:
+    return set(WORD.findall(text.lower()))
+
+
+def _by_words(request: SearchRequest, chunks: Sequence[IndexedChunk]) -> dict[str, tuple[float, IndexedChunk]]:
+    asked = _words(request.text)
+    shared = ((len(asked & _words(passage_text(c.title, c.headings, c.text))), c) for c in chunks)
+    return {chunk.chunk_id: (float(count), chunk) for count, chunk in shared if count}
+
+
+def _by_vector(request: SearchRequest, chunks: Sequence[IndexedChunk]) -> dict[str, tuple[float, IndexedChunk]]:
+    return {c.chunk_id: ((1.0 + float(np.dot(request.vector, np.asarray(c.vector)))) / 2.0, c) for c in chunks}
+
+
+def _fits(chunk: IndexedChunk, request: SearchRequest) -> bool:
+    if request.write_sets is not None and chunk.write_set not in request.write_sets:
+        return False
+    return all(_passes(chunk, one) for one in request.filters)
+
+
+def _passes(chunk: IndexedChunk, one: Filter) -> bool:
+    value = chunk.metadata.get(one.field)
+    values: list[MetadataScalar] = value if isinstance(value, list) else [] if value is None else [value]
+    match one:
+        case TermFilter():
+            return any(found in one.values for found in values)
+        case RangeFilter():
+            return any(_between(found, one) for found in values)
+        case ExistsFilter():
+            return bool(values) is one.exists
+
+
+def _between(value: Any, one: RangeFilter) -> bool:
+    above = (one.gt is None or value > one.gt) and (one.gte is None or value >= one.gte)
+    return above and (one.lt is None or value < one.lt) and (one.lte is None or value <= one.lte)

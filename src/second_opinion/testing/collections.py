@@ -1,0 +1,92 @@
+"""Collections in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.document import MetadataValue, field_type
+from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection
+
+MAX_METADATA_FIELDS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What collections are kept in: two processes of different settings share it."""
+
+    records: dict[str, CollectionRecord] = field(default_factory=dict)
+    made_by: dict[str, IndexFingerprint] = field(default_factory=dict)
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class MemoryCollections:
+    """A `CollectionStore` in this process."""
+
+    def __init__(self, fingerprint: IndexFingerprint, shelf: Shelf | None = None) -> None:
+        self._fingerprint = fingerprint
+        self._shelf = Shelf() if shelf is None else shelf
+
+    def get(self, name: str) -> CollectionRecord:
+        """Return a collection.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+            IndexMismatch: If it was made with another fingerprint.
+        """
+        if name not in self._shelf.records:
+            raise UnknownCollection(f"there is no collection {name!r}")
+        if self._shelf.made_by[name] != self._fingerprint:
+            raise IndexMismatch(f"the index of collection {name!r} was made with another fingerprint")
+        return self._shelf.records[name]
+
+    def ensure(self, name: str) -> CollectionRecord:
+        """Return a collection; make it first where there is none."""
+        if name not in self._shelf.records:
+            index = f"memory-chunks-{name}-000001"
+            self._shelf.records[name] = CollectionRecord(name=name, index=index, writing=(index,), created_at=0.0)
+            self._shelf.made_by[name] = self._fingerprint
+            self._shelf.fields[name] = {}
+        return self.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all collections in order."""
+        return sorted(self._shelf.records)
+
+    def fingerprint(self) -> IndexFingerprint:
+        """Return what this process would make an index with."""
+        return self._fingerprint
+
+    def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
+        """Replace a collection's own choices for queries."""
+        self._shelf.records[name] = self.get(name).model_copy(update={"overrides": overrides})
+        return self._shelf.records[name]
+
+    def delete(self, name: str) -> None:
+        """Remove a collection. Its documents and chunks live in other doubles and stay there."""
+        self.get(name)
+        for stored in (self._shelf.records, self._shelf.made_by, self._shelf.fields):
+            del stored[name]
+
+    def field_types(self, name: str) -> dict[str, str]:
+        """Return the metadata fields of a collection and their types: keyword, double or boolean."""
+        self.get(name)
+        return dict(sorted(self._shelf.fields[name].items()))
+
+    def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
+        """Make sure these fields can be filtered on.
+
+        Raises:
+            MetadataTypeConflict: If a field has another type in this collection, or there are too many fields.
+        """
+        self.get(name)
+        known = self._shelf.fields[name]
+        wanted = {field: kind for field, value in metadata.items() if (kind := field_type(field, value)) is not None}
+        for field, kind in wanted.items():
+            if known.get(field, kind) != kind:
+                raise MetadataTypeConflict(f"metadata field {field!r} is {known[field]}, and {kind} was sent")
+        if len(known | wanted) > MAX_METADATA_FIELDS:
+            raise MetadataTypeConflict(
+                f"collection {name!r} would have more than {MAX_METADATA_FIELDS} metadata fields"
+            )
+        known.update(wanted)
