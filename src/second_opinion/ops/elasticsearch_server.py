@@ -4,6 +4,7 @@ import json
 import shutil
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -132,7 +133,7 @@ class ElasticsearchServer:
         try:
             with urllib.request.urlopen(address, timeout=HEALTH_SECONDS) as answer:  # noqa: S310  (our own http address)
                 return bool(json.load(answer)["status"] != "red")
-        except (OSError, ValueError, KeyError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return False
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from second_opinion.ops.account import Account
 from second_opinion.ops.status import PartState, PartStatus, ProcessIdentity
@@ -120,31 +120,33 @@ class Part:
             self.ended()
 
     def _start(self) -> None:
-        account = self.spec.account
-        if self.spec.ready_file is not None:
-            self.spec.ready_file.unlink(missing_ok=True)
-        with self.spec.log.open("ab") as log:
-            try:
-                self._process = subprocess.Popen(
-                    self.spec.command,
-                    cwd=self.spec.folder,
-                    env=self.spec.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    user=account.user if account else None,
-                    group=account.group if account else None,
-                    extra_groups=[] if account else None,
-                    umask=0o022,
-                )
-            except OSError as error:
-                log.write(f"{self.spec.command[0]} cannot be started: {error}\n".encode())
-                self.last_exit = f"cannot be started: {error.strerror}"
-                self._pause_then_restart()
-                return
+        try:
+            if self.spec.ready_file is not None:
+                self.spec.ready_file.unlink(missing_ok=True)
+            with self.spec.log.open("ab") as log:
+                self._process = self._open_process(log)
+        except OSError as error:
+            self.last_exit = f"cannot be started: {error.filename or self.spec.command[0]}: {error.strerror}"
+            self._pause_then_restart()
+            return
         self._identity = ProcessIdentity.of(self._process.pid)
         self.state = PartState.STARTING
+
+    def _open_process(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        account = self.spec.account
+        return subprocess.Popen(
+            self.spec.command,
+            cwd=self.spec.folder,
+            env=self.spec.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            user=account.user if account else None,
+            group=account.group if account else None,
+            extra_groups=[] if account else None,
+            umask=0o022,
+        )
 
     def _check(self) -> None:
         self._checked_at = time.monotonic()

@@ -213,7 +213,8 @@ class LocalStack:
 
     def _failure(self, name: str, what: str) -> PartFailed:
         lines = "\n".join(f"  {line}" for line in _telling_lines(self.state.log_file(name)))
-        return PartFailed(f"{name} {what}. Its log ends:\n{lines}", hint=f"Read the whole log: opinion logs {name}")
+        ending = f" Its log ends:\n{lines}" if lines else " Its log is empty."
+        return PartFailed(f"{name} {what}.{ending}", hint=f"Read the whole log: opinion logs {name}")
 
     def _stop(self, progress: Callable[[str], None] = _silent) -> bool:
         supervised = is_locked(self.state.supervisor_lock)

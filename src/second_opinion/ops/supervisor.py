@@ -100,16 +100,24 @@ class Supervisor:
     def _publish(self) -> None:
         parts = tuple(part.status() for part in self._parts.values())
         status = StackStatus(supervisor=self._me, stopping=self._stop_asked, parts=parts)
-        if status != self._published:
+        if status == self._published:
+            return
+        # A full disk must not end the supervisor: the parts need it most then. The next round tries again.
+        try:
             status.write(self._state)
             self._published = status
+        except OSError as error:
+            sys.stderr.write(f"status.json cannot be written: {error}\n")
 
     def _limit_logs(self) -> None:
         if time.monotonic() - self._logs_checked < LOG_CHECK_SECONDS:
             return
         self._logs_checked = time.monotonic()
         for log in self._state.logs.glob("*.log"):
-            limit_log(log)
+            try:
+                limit_log(log)
+            except OSError as error:
+                sys.stderr.write(f"{log} cannot be moved aside: {error}\n")
 
 
 def limit_log(log: Path, limit: int = LOG_LIMIT_BYTES) -> None:

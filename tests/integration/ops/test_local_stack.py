@@ -107,6 +107,18 @@ def test_a_server_that_is_killed_comes_back_with_its_data(running: LocalStack, s
     assert has(plan, f"before-{server}-died")
 
 
+def test_a_status_that_cannot_be_written_does_not_end_the_supervisor(running: LocalStack) -> None:
+    """A full disk is when parts need their supervisor most; the status is written once there is room again."""
+    supervisor, victim = processes_of(running)[0], process_of(running, "redis")
+    running.state.status_file.unlink()
+    running.state.status_file.mkdir()
+    os.kill(victim.pid, signal.SIGKILL)
+    time.sleep(3)
+    assert supervisor.is_running()
+    running.state.status_file.rmdir()
+    wait_until(lambda: is_ready(running, "redis") and process_of(running, "redis") != victim)
+
+
 def test_down_leaves_no_process_no_port_and_no_file_that_says_it_runs(running: LocalStack) -> None:
     """After down everything is as before up, but for data and logs; a second down says that nothing ran."""
     plan, processes = plan_of(running), processes_of(running)

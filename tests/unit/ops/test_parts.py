@@ -73,11 +73,18 @@ def test_pauses_between_restarts_grow(make_part: MakePart, monkeypatch: pytest.M
 
 
 def test_a_program_that_does_not_exist_is_an_end_like_any_other(make_part: MakePart, tmp_path: Path) -> None:
-    """The supervisor survives it, and the part's log says why."""
+    """The supervisor survives it, and the status says why."""
     part = make_part(str(tmp_path / "absent"))
     tick_until(part, lambda: part.restarts == 1)
-    assert part.last_exit == "cannot be started: No such file or directory"
-    assert "absent cannot be started" in (tmp_path / "part.log").read_text(encoding="utf-8")
+    assert part.last_exit == f"cannot be started: {tmp_path}/absent: No such file or directory"
+
+
+def test_a_log_that_cannot_be_opened_is_an_end_like_any_other(make_part: MakePart, tmp_path: Path) -> None:
+    """A folder in the log's place costs a pause, not the supervisor."""
+    (tmp_path / "part.log").mkdir()
+    part = make_part("sleep", "60")
+    tick_until(part, lambda: part.restarts == 1)
+    assert "part.log: Is a directory" in part.last_exit
 
 
 def test_children_end_with_their_part(make_part: MakePart, tmp_path: Path) -> None:
