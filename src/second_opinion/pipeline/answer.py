@@ -15,7 +15,7 @@ from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, R
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
-from second_opinion.schemas.errors import DeadlineExceeded, JobCancelled, JobStoreUnavailable, OpinionError
+from second_opinion.schemas.errors import JobCancelled, JobStoreUnavailable, OpinionError
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import Decision, Passage, QueryResult, Verdict
 
@@ -105,7 +105,7 @@ def _result(
 
 
 class JobGuard:
-    """Says whether a job's work is still wanted: before its deadline, and not cancelled. Safe to call from many threads.
+    """Says whether a job's work is still wanted: before its deadline, and not cancelled. Many threads may ask.
 
     Args:
         job: The job as it was when the work began.
@@ -130,7 +130,7 @@ class JobGuard:
         """
         now = self._clock.now()
         if now >= self._job.expires_at:
-            raise deadline_exceeded(self._job)
+            raise self._job.deadline_exceeded()
         with self._lock:
             if now < self._check_at:
                 return
@@ -141,12 +141,6 @@ class JobGuard:
             return
         if job.is_terminal:
             raise OpinionError.from_info(job.error) if job.error else JobCancelled(f"job {job.job_id} is {job.state}")
-
-
-def deadline_exceeded(job: Job) -> DeadlineExceeded:
-    """Return the error of a job that had no answer in time."""
-    allowed = job.expires_at - job.submitted_at
-    return DeadlineExceeded(f"job {job.job_id} had no answer within {allowed:g} seconds (state {job.state})")
 
 
 def _since(moment: float, clock: Clock) -> float:

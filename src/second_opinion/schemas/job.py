@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from second_opinion.schemas.base import Versioned
-from second_opinion.schemas.errors import ErrorInfo
+from second_opinion.schemas.errors import DeadlineExceeded, ErrorInfo
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
 
@@ -31,6 +31,7 @@ class Job(Versioned):
         query: The question with every choice made.
         submitted_at: Unix seconds.
         expires_at: Unix seconds after which the job, if still without an answer, becomes `expired`.
+        attempts: How often work in the present state was begun.
         result: Present when and only when the state is `done`.
         error: Present when the state is `failed`, `cancelled` or `expired`.
     """
@@ -49,3 +50,8 @@ class Job(Versioned):
     def is_terminal(self) -> bool:
         """True when nothing about the job will change any more."""
         return self.state in TERMINAL_STATES
+
+    def deadline_exceeded(self) -> DeadlineExceeded:
+        """Return the error of this job when it has no answer in time."""
+        allowed = self.expires_at - self.submitted_at
+        return DeadlineExceeded(f"job {self.job_id} had no answer within {allowed:g} seconds (it was {self.state})")

@@ -1,0 +1,1 @@
+"""Redis as the keeper of jobs, results and candidates."""

@@ -1,0 +1,76 @@
+"""One way to connect to Redis, and one place where its errors become ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from redis import BlockingConnectionPool, Redis
+from redis import exceptions as driver
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from second_opinion.schemas.errors import InternalError, JobStoreUnavailable, OpinionError
+
+MAX_CONNECTIONS: Final = 32
+HEALTH_CHECK_SECONDS: Final = 10
+
+DRIVER_ERRORS: Final = (
+    driver.RedisError,
+    driver.RedisClusterException,
+    driver.ChildDeadlockedError,
+    OSError,
+)
+"""Everything that the driver raises. Not all of its errors share a base."""
+
+_DEFECTS: Final = (driver.DataError, driver.PubSubError, driver.NoScriptError, driver.ChildDeadlockedError)
+_DEFECT_REPLIES: Final = ("WRONGTYPE", "EXECABORT")
+_ACCESS: Final = (driver.AuthenticationError, driver.AuthorizationError, driver.NoPermissionError)
+_ACCESS_REPLIES: Final = ("NOAUTH", "NOPERM", "WRONGPASS")
+
+
+def connect(url: str, *, timeout: float, decode: bool = True) -> "Redis[Any]":
+    """Return a client. Nothing is connected before its first command; it may be used from many threads.
+
+    Args:
+        url: Redis database, such as `redis://127.0.0.1:6379/1`.
+        timeout: Seconds for connecting, for each reply, and for a free connection of the pool.
+        decode: Whether values are text; False for those that are compressed.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_keepalive=True,
+        health_check_interval=HEALTH_CHECK_SECONDS,
+        decode_responses=decode,
+        # One more try on a connection that the server has closed in the meantime; a timeout is not waited for twice.
+        retry=Retry(NoBackoff(), 1, supported_errors=(driver.ConnectionError,)),
+    )
+    return Redis(connection_pool=pool)
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Raise the driver's errors as ours."""
+    try:
+        yield
+    except DRIVER_ERRORS as problem:
+        raise mapped(problem) from problem
+
+
+def mapped(problem: Exception) -> OpinionError:
+    """Return what an error of the driver is to us.
+
+    What a moment can cure (no connection, no answer, loading, read-only, out of memory, a reply of that kind) is
+    `JobStoreUnavailable`; what only a change of our code or keys can is `InternalError`.
+    """
+    reply = str(problem).split(" ", 1)[0]
+    if isinstance(problem, _ACCESS) or reply in _ACCESS_REPLIES:
+        return JobStoreUnavailable(
+            f"Redis refuses access: {problem}", hint="Check user and password in OPINION_JOBS_URL."
+        )
+    if isinstance(problem, _DEFECTS) or (isinstance(problem, driver.ResponseError) and reply in _DEFECT_REPLIES):
+        return InternalError(f"Redis does not understand a command: {type(problem).__name__}: {problem}")
+    return JobStoreUnavailable(f"Redis does not keep jobs right now: {type(problem).__name__}: {problem}")

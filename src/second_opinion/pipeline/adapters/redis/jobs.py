@@ -1,0 +1,261 @@
+"""Query jobs in Redis. Which keys there are, `keys.py` says; what changes more than one at once is a Lua script."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+from redis import Redis
+from redis.commands.core import Script
+
+from second_opinion.pipeline.adapters.redis.connection import redis_errors
+from second_opinion.pipeline.adapters.redis.keys import Keys
+from second_opinion.pipeline.adapters.redis.waiter import FinishedJobs
+from second_opinion.pipeline.ports import Clock, JobStore
+from second_opinion.schemas.base import SCHEMA_VERSION
+from second_opinion.schemas.errors import ErrorInfo, InternalError, JobStoreUnavailable, UnknownJob
+from second_opinion.schemas.job import TERMINAL_STATES, Job, JobState
+from second_opinion.schemas.query import Query
+from second_opinion.schemas.verdict import QueryResult
+
+LIVE_MARGIN_SECONDS: Final = 86_400.0
+"""How long an unfinished job outlives its deadline, so that whoever looks late still hears `expired`."""
+
+REREAD_SECONDS: Final = 15.0
+RETRY_READ_SECONDS: Final = 2.0
+
+
+class RedisJobs(JobStore):
+    """Keeps jobs in Redis.
+
+    Args:
+        client: Must decode its replies.
+        clock: Tells which jobs are past their deadline.
+        result_ttl: Seconds a finished job can be read.
+        namespace: First part of every key.
+    """
+
+    def __init__(self, client: "Redis[Any]", *, clock: Clock, result_ttl: float, namespace: str = "opinion") -> None:
+        self._client = client
+        self._clock = clock
+        self._ttl = result_ttl
+        self._keys = Keys(namespace)
+        self._finished = FinishedJobs(client, self._keys.finished)
+        self._create = _script(client, "create.lua")
+        self._advance = _script(client, "advance.lua")
+        self._finish = _script(client, "finish.lua")
+
+    def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
+        """Record a queued job; return the one already there when the id is taken."""
+        fields = {
+            "schema_version": str(SCHEMA_VERSION),
+            "state": JobState.QUEUED.value,
+            "query": query.model_dump_json(),
+            "submitted_at": repr(submitted_at),
+            "expires_at": repr(expires_at),
+        }
+        gone_at = math.ceil((max(expires_at, self._clock.now()) + LIVE_MARGIN_SECONDS) * 1_000)
+        with redis_errors():
+            self._create(
+                keys=[self._keys.job(query.job_id), self._keys.submitted, self._keys.deadline],
+                args=[query.job_id, repr(submitted_at), repr(expires_at), gone_at, *_flat(fields.items())],
+            )
+        return self.get(query.job_id)
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; one past its deadline becomes `expired` by this very look.
+
+        Raises:
+            UnknownJob: If there is none, or its result has expired.
+        """
+        job = self._read(job_id)
+        if job.is_terminal or self._clock.now() < job.expires_at:
+            return job
+        self.finish(job_id, JobState.EXPIRED, at=self._clock.now(), error=job.deadline_exceeded().info())
+        return self._read(job_id)
+
+    def advance(self, job_id: str, state: JobState) -> Job:
+        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is.
+
+        Raises:
+            UnknownJob: If there is none.
+            InternalError: If `state` is terminal; `finish` writes those.
+        """
+        if state in TERMINAL_STATES:
+            raise InternalError(f"a job cannot be advanced to {state}")
+        with redis_errors():
+            self._advance(keys=[self._keys.job(job_id)], args=[state.value])
+        return self.get(job_id)
+
+    def finish(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        at: float,
+        result: QueryResult | None = None,
+        error: ErrorInfo | None = None,
+    ) -> bool:
+        """Write the terminal state, start its time to live and wake the waiters; False when it was finished already.
+
+        Raises:
+            UnknownJob: If there is none.
+            InternalError: If `state` is not terminal, or comes without what it has to bring.
+        """
+        outcome, text = terminal_payload(state, result, error)
+        with redis_errors():
+            answer = self._finish(
+                keys=[
+                    self._keys.job(job_id),
+                    self._keys.submitted,
+                    self._keys.deadline,
+                    self._keys.candidates(job_id),
+                ],
+                args=[job_id, state.value, repr(at), math.ceil(self._ttl * 1_000), self._keys.finished, outcome, text],
+            )
+        if answer == -1:
+            raise unknown_job(job_id)
+        return bool(answer)
+
+    def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
+        """Return ids of jobs that have no terminal state, oldest first."""
+        return self._ids(self._keys.submitted, f"({submitted_before!r}", limit)
+
+    def expire(self, *, limit: int) -> list[str]:
+        """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
+        expired = []
+        for job_id in self._ids(self._keys.deadline, repr(self._clock.now()), limit):
+            try:
+                job = self.get(job_id)
+            except UnknownJob:
+                job = None
+            if job is None or job.is_terminal:
+                self._forget(job_id)
+            if job is not None and job.state is JobState.EXPIRED:
+                expired.append(job_id)
+        return expired
+
+    def wait(self, job_id: str, timeout: float) -> Job:
+        """Return the job when it is terminal, or as it is when `timeout` seconds are over.
+
+        Raises:
+            UnknownJob: If there is none.
+            JobStoreUnavailable: If Redis cannot be read at the beginning, or still not when the time is over.
+        """
+        woken = threading.Event()
+        look = _Look(self, job_id, timeout)
+        with self._finished.watch(job_id, woken.set):
+            while True:
+                woken.clear()
+                job = look()
+                if job is not None:
+                    return job
+                woken.wait(look.pause)
+
+    async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the port's form
+        """Wait as `wait` does, without a thread for each waiter."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # The loop may have been closed under a forgotten waiter.
+                loop.call_soon_threadsafe(woken.set)
+
+        look = _Look(self, job_id, timeout)
+        with self._finished.watch(job_id, wake):
+            while True:
+                woken.clear()
+                job = await asyncio.to_thread(look)
+                if job is not None:
+                    return job
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), look.pause)
+
+    def close(self) -> None:
+        """End the subscription and the connections."""
+        self._finished.close()
+        self._client.close()
+
+    def until_deadline(self, job: Job) -> float:
+        """Return the seconds that a job has left, at least 0."""
+        return max(0.0, job.expires_at - self._clock.now())
+
+    def _read(self, job_id: str) -> Job:
+        with redis_errors():
+            stored = cast("dict[str, Any]", self._client.hgetall(self._keys.job(job_id)))
+        if not stored:
+            raise unknown_job(job_id)
+        try:
+            query = Query.model_validate_json(stored.pop("query"))
+            result = QueryResult.model_validate_json(stored.pop("result")) if "result" in stored else None
+            error = ErrorInfo.model_validate_json(stored.pop("error")) if "error" in stored else None
+            return Job.model_validate({**stored, "job_id": job_id, "query": query, "result": result, "error": error})
+        except (KeyError, ValidationError) as problem:
+            raise InternalError(f"job {job_id} cannot be read: {problem}") from problem
+
+    def _ids(self, key: str, until: str, limit: int) -> list[str]:
+        with redis_errors():
+            return cast("list[str]", self._client.zrangebyscore(key, "-inf", until, start=0, num=limit))
+
+    def _forget(self, job_id: str) -> None:
+        with redis_errors():
+            self._client.zrem(self._keys.submitted, job_id)
+            self._client.zrem(self._keys.deadline, job_id)
+
+
+class _Look:
+    """One waiter's way of looking: when to look again, and when to stop."""
+
+    def __init__(self, jobs: RedisJobs, job_id: str, timeout: float) -> None:
+        self._jobs = jobs
+        self._job_id = job_id
+        self._until = time.monotonic() + max(0.0, timeout)
+        self._seen = False
+        self.pause = 0.0
+
+    def __call__(self) -> Job | None:
+        """Return the job when the waiting is over; None to look again after `pause` seconds or when woken."""
+        left = self._until - time.monotonic()
+        try:
+            job = self._jobs.get(self._job_id)
+        except JobStoreUnavailable:
+            if not self._seen or left <= 0.0:
+                raise
+            self.pause = min(left, RETRY_READ_SECONDS)
+            return None
+        self._seen = True
+        if job.is_terminal or left <= 0.0:
+            return job
+        self.pause = min(left, REREAD_SECONDS, self._jobs.until_deadline(job) + 0.01)
+        return None
+
+
+def terminal_payload(state: JobState, result: QueryResult | None, error: ErrorInfo | None) -> tuple[str, str]:
+    """Return the field that goes with a terminal state, `result` or `error`, and its JSON.
+
+    Raises:
+        InternalError: If `state` is not terminal, or comes without what it has to bring.
+    """
+    if state is JobState.DONE and result is not None and error is None:
+        return "result", result.model_dump_json()
+    if state in TERMINAL_STATES - {JobState.DONE} and error is not None and result is None:
+        return "error", error.model_dump_json()
+    raise InternalError(f"a job cannot finish as {state} with result={result is not None}, error={error is not None}")
+
+
+def unknown_job(job_id: str) -> UnknownJob:
+    """Return the error for an id that leads to no job."""
+    return UnknownJob(f"there is no job {job_id!r}, or its result has expired")
+
+
+def _script(client: "Redis[Any]", name: str) -> Script:
+    return client.register_script((files(__package__) / name).read_text(encoding="utf-8"))
+
+
+def _flat(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [part for pair in pairs for part in pair]

@@ -1,0 +1,45 @@
+"""The keys of the job database. `opinion` stands for the namespace; `ID` for a job id.
+
+    opinion:job:ID              hash    one query job: state, query, submitted_at, expires_at, attempts, schema_version;
+                                        once terminal also finished_at, and result or error (both JSON).
+                                        Lives until a day after expires_at; once terminal, `result_ttl` from then on.
+    opinion:candidates:ID       string  the handover from retrieve to rerank: JSON, deflated. Lives `candidates_ttl`;
+                                        gone as soon as the job is terminal.
+    opinion:jobs:submitted      zset    unfinished jobs by submitted_at, for whoever asks what waits.
+    opinion:jobs:deadline       zset    unfinished jobs by expires_at, for whoever expires them.
+    opinion:jobs:finished       channel the id of each job that becomes terminal.
+
+The scripts touch several keys at once, so the database must not be spread over a cluster.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of keys under one namespace."""
+
+    namespace: str = "opinion"
+
+    def job(self, job_id: str) -> str:
+        """Return the key of a job."""
+        return f"{self.namespace}:job:{job_id}"
+
+    def candidates(self, job_id: str) -> str:
+        """Return the key of a job's candidates."""
+        return f"{self.namespace}:candidates:{job_id}"
+
+    @property
+    def submitted(self) -> str:
+        """Return the key of the unfinished jobs by time of submission."""
+        return f"{self.namespace}:jobs:submitted"
+
+    @property
+    def deadline(self) -> str:
+        """Return the key of the unfinished jobs by deadline."""
+        return f"{self.namespace}:jobs:deadline"
+
+    @property
+    def finished(self) -> str:
+        """Return the name of the channel that tells of finished jobs."""
+        return f"{self.namespace}:jobs:finished"
