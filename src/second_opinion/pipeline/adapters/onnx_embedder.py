@@ -34,7 +34,10 @@ class OnnxEmbedder:
             raise ModelUnusable(f"{folder}: the manifest does not say how long the vectors are")
         self.folder = folder
         self.spec = EmbedderSpec(
-            model=manifest.model, revision=manifest.revision, dims=manifest.dims, max_tokens=manifest.max_tokens
+            model=manifest.model,
+            revision=manifest.model_sha256[:12],
+            dims=manifest.dims,
+            max_tokens=manifest.max_tokens,
         )
         self.tokenizer = ModelTokenizer.read(
             folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens, max_query_tokens=manifest.max_tokens

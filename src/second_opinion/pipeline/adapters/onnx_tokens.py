@@ -42,7 +42,8 @@ class ModelTokenizer:
         self.rust = rust
         self.max_tokens = max_tokens
         self.max_query_tokens = min(max_query_tokens, max_tokens // 2)
-        self._start, self._separator = _frame(rust)
+        self._alone = _frame(rust, pair=False)
+        self._paired = _frame(rust, pair=True)
 
     @classmethod
     def read(cls, path: Path, *, max_tokens: int, max_query_tokens: int) -> "ModelTokenizer":
@@ -70,27 +71,53 @@ class ModelTokenizer:
     def single(self, text: str) -> ModelInput:
         """Return the input for one text, cut at the window."""
         ids = self.tokens(text)
-        room = self.max_tokens - 2
-        framed = [self._start, *ids[:room], self._separator]
-        return ModelInput(np.array([framed]), np.zeros((1, len(framed)), np.int64), len(ids) > room)
+        room = self.max_tokens - self._alone.size
+        return self._alone.around(ids[:room], truncated=len(ids) > room)
 
-    def query(self, text: str) -> tuple[int, ...]:
+    def query(self, text: str) -> list[int]:
         """Return the tokens of a query as pairs keep them: its beginning, if it is a very long one."""
-        return tuple(self.tokens(text)[: self.max_query_tokens])
+        return self.tokens(text)[: self.max_query_tokens]
 
-    def pair(self, query: tuple[int, ...], passage: str) -> ModelInput:
+    def pair(self, query: list[int], passage: str) -> ModelInput:
         """Return the input for a query and a passage; only the passage is cut at the window."""
         ids = self.tokens(passage)
-        room = self.max_tokens - 3 - len(query)
-        first = [self._start, *query, self._separator]
-        second = [*ids[:room], self._separator]
-        types = np.zeros((1, len(first) + len(second)), np.int64)
-        types[0, len(first) :] = 1
-        return ModelInput(np.array([first + second]), types, len(ids) > room)
+        room = self.max_tokens - self._paired.size - len(query)
+        return self._paired.around(query, ids[:room], truncated=len(ids) > room)
 
 
-def _frame(rust: RustTokenizer) -> tuple[int, int]:
-    ids = rust.encode("", "").ids
-    if len(ids) != 3 or ids[1] != ids[2]:  # noqa: PLR2004 - [CLS] query [SEP] passage [SEP]
-        raise ModelUnusable("the tokenizer does not frame a pair as [CLS] query [SEP] passage [SEP]")
-    return ids[0], ids[1]
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The special tokens before, between and behind texts, and the type of every part in turn."""
+
+    special: tuple[tuple[int, ...], ...]
+    special_types: tuple[tuple[int, ...], ...]
+    text_types: tuple[int, ...]
+    size: int
+
+    def around(self, *texts: list[int], truncated: bool) -> ModelInput:
+        ids, types = [*self.special[0]], [*self.special_types[0]]
+        for number, text in enumerate(texts):
+            ids += [*text, *self.special[number + 1]]
+            types += [self.text_types[number]] * len(text) + [*self.special_types[number + 1]]
+        return ModelInput(np.array([ids], np.int64), np.array([types], np.int64), truncated)
+
+
+def _frame(rust: RustTokenizer, *, pair: bool) -> _Frame:
+    """Learn the frame from an example, as the tokenizer's own template makes it."""
+    encoded = rust.encode("a", "a") if pair else rust.encode("a")
+    parts = 2 if pair else 1
+    ids: list[list[int]] = [[]]
+    types: list[list[int]] = [[]]
+    text_types = []
+    for token, kind, text in zip(encoded.ids, encoded.type_ids, encoded.sequence_ids, strict=True):
+        if text is None:
+            ids[-1].append(token)
+            types[-1].append(kind)
+        else:
+            text_types.append(kind)
+            ids.append([])
+            types.append([])
+    if len(text_types) != parts:
+        raise ModelUnusable("the tokenizer does not keep a plain letter as one token, so it is not a BERT-like one")
+    special = tuple(map(tuple, ids))
+    return _Frame(special, tuple(map(tuple, types)), tuple(text_types), sum(map(len, special)))

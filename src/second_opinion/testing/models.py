@@ -1,0 +1,68 @@
+"""Doubles of the model ports that need no model file: quick, deterministic, and sensible on plain words."""
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+
+from second_opinion.pipeline.ports import EmbedderSpec, Guard, RerankerSpec, Vectors, no_guard
+
+DIMS: Final = 64
+_MIDDLE: Final = 0.5
+_STEEPNESS: Final = 10.0
+
+
+class WordEmbedder:
+    """An `Embedder` that gives each word a direction, so that texts with words in common are near each other."""
+
+    def __init__(self, dims: int = DIMS) -> None:
+        self.spec = EmbedderSpec(model="word-embedder", revision="1", dims=dims, max_tokens=256)
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return the query's vector, shape (dims,)."""
+        vector: Vectors = self.embed_passages([text])[0]
+        return vector
+
+    def embed_passages(self, texts: Sequence[str], *, guard: Guard = no_guard) -> Vectors:
+        """Return the passages' vectors, shape (len(texts), dims)."""
+        guard()
+        vectors = np.zeros((len(texts), self.spec.dims), np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            guard()
+            for word in sorted(words(text)):
+                vector += self._direction(word)
+            length = float(np.linalg.norm(vector))
+            vector[:] = vector / length if length > 0.0 else self._direction("")
+        return vectors
+
+    def _direction(self, word: str) -> Vectors:
+        seed = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")
+        direction: Vectors = np.random.default_rng(seed).standard_normal(self.spec.dims).astype(np.float32)
+        return direction / np.linalg.norm(direction)
+
+
+class WordReranker:
+    """A `Reranker` whose logit is the share of the query's words that the passage has: 5 for all, -5 for none."""
+
+    def __init__(self) -> None:
+        self.spec = RerankerSpec(
+            model="word-reranker", revision="1", backend="double", dtype="none", max_tokens=256, scale="logit"
+        )
+
+    def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
+        """Return one raw score for each passage, in order."""
+        guard()
+        asked = words(query)
+        scores = []
+        for passage in passages:
+            guard()
+            share = len(asked & words(passage)) / max(1, len(asked))
+            scores.append(_STEEPNESS * (share - _MIDDLE))
+        return scores
+
+
+def words(text: str) -> set[str]:
+    """Return the words of a text in lower case, without a plural's s."""
+    return {word.removesuffix("s") for word in re.findall(r"[a-z0-9]+", text.lower())}

@@ -1,0 +1,97 @@
+"""Exports a trained model into a model folder: ONNX in 8-bit integers, tokenizer, manifest.
+
+    python -m second_opinion.training.export SOURCE DESTINATION --model NAME
+
+needs the `torch` extra only for the comparison with the reference; what it writes needs ONNX Runtime alone.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from second_opinion.pipeline.adapters.onnx_model import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Manifest,
+    sha256_of,
+)
+from second_opinion.training.onnx_encoder import Recipe, encode
+from second_opinion.training.onnx_graph import Graph
+from second_opinion.training.sources import Source, read_source
+
+RERANKER_TOKENS: Final = 384
+EMBEDDER_TOKENS: Final = 256
+QUERY_TOKENS: Final = 128
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a model is called, where its weights come from, and under which licence."""
+
+    model: str
+    origin: str = ""
+    licence: str = "Apache-2.0"
+
+
+def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> Manifest:
+    """Write the model folder and return its manifest."""
+    destination.mkdir(parents=True, exist_ok=True)
+    write_graph(source, destination / MODEL_FILE, recipe)
+    _write_tokenizer(source.folder / TOKENIZER_FILE, destination / TOKENIZER_FILE)
+    reranks = source.kind == "reranker"
+    manifest = Manifest(
+        kind=source.kind,
+        model=label.model,
+        revision=source.revision,
+        dtype="float32" if recipe == Recipe.exact() else "int8-dynamic",
+        max_tokens=RERANKER_TOKENS if reranks else EMBEDDER_TOKENS,
+        max_query_tokens=QUERY_TOKENS,
+        dims=None if reranks else source.encoder.words.shape[1],
+        scale="logit" if reranks else None,
+        model_sha256=sha256_of(destination / MODEL_FILE),
+        tokenizer_sha256=sha256_of(destination / TOKENIZER_FILE),
+        source=label.origin,
+        licence=label.licence,
+    )
+    text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
+    (destination / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def write_graph(source: Source, path: Path, recipe: Recipe) -> None:
+    """Write the ONNX model of a source."""
+    graph = Graph()
+    output = source.head(graph, encode(graph, source.encoder, recipe))
+    if source.kind == "reranker":
+        graph.save(path, output, "logit", ["batch"])
+    else:
+        graph.save(path, output, "vector", ["batch", source.encoder.words.shape[1]])
+
+
+def _write_tokenizer(source: Path, destination: Path) -> None:
+    tokenizer = json.loads(source.read_text(encoding="utf-8"))
+    tokenizer["truncation"] = tokenizer["padding"] = None
+    compact = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+    destination.write_text(compact, encoding="utf-8")
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--model", required=True, help="Id of the model in manifests, results and traces.")
+@click.option("--origin", default="", help="Where the weights come from, in a sentence.")
+@click.option("--exact", is_flag=True, help="Keep float32: four times the size, half the speed.")
+def main(source: Path, destination: Path, model: str, origin: str, *, exact: bool) -> None:
+    """Export the model in SOURCE into the model folder DESTINATION."""
+    recipe = Recipe.exact() if exact else Recipe()
+    manifest = export(read_source(source), destination, Label(model, origin), recipe)
+    size = (destination / MODEL_FILE).stat().st_size / 1e6
+    click.echo(f"{manifest.model} {manifest.revision}: {size:.1f} MB in {destination}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Linear layers in 8-bit integers, quantised where it costs least.
+
+Weights have one scale an output column and 7 bits (-64..64): with 8, processors without VNNI saturate at 16 bits inside
+a product, and the same model would score otherwise there. Inputs are quantised at run time, in one of two ways: with
+one scale for the whole input, or with one for each token, which is what the second half of a feed-forward layer needs.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from second_opinion.training.onnx_graph import FUSED, Floats, Graph
+
+WEIGHT_LIMIT: Final = 64
+ZERO_POINT: Final = 24
+GELU_MINIMUM: Final = 0.1701
+"""GELU never goes below -0.17: so little is kept free below the zero point."""
+
+
+class Precision(StrEnum):
+    """How a product is computed."""
+
+    FLOAT = "float"
+    PER_INPUT = "per-input"
+    PER_TOKEN = "per-token"  # noqa: S105 - a scale for each token, no secret
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Weights [inputs, outputs] and bias [outputs]."""
+
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Product:
+    """A linear layer as it is to be computed.
+
+    Attributes:
+        spread: How wide each input channel is, [inputs], all above 0: the channels are then made equally wide before
+            they are quantised, and the weights wider in return. None leaves the input as it is.
+    """
+
+    name: str
+    layer: Affine
+    precision: Precision
+    spread: Floats | None = None
+
+
+def quantise_columns(weight: Floats, limit: int = WEIGHT_LIMIT) -> tuple[NDArray[np.int8], Floats]:
+    """Return integers and one scale a column, so that `integers * scales` is close to `weight`."""
+    scales = np.abs(weight).max(axis=0) / limit
+    scales[scales == 0] = 1.0
+    return np.rint(weight / scales).astype(np.int8), scales.astype(np.float32)
+
+
+def quantise_rows(table: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Return integers and one scale a row [rows, 1]: for tables that are looked up, not multiplied."""
+    scales = np.abs(table).max(axis=1, keepdims=True) / 127
+    scales[scales == 0] = 1.0
+    return np.rint(table / scales).astype(np.int8), scales.astype(np.float32)
+
+
+def linear(graph: Graph, value: str, product: Product) -> str:
+    """Add `value @ weight + bias`. PER_TOKEN expects the output of a GELU."""
+    layer, name = product.layer, product.name
+    if product.spread is not None:
+        widths = (product.spread / np.median(product.spread)).astype(np.float32)
+        value = graph.add("Mul", value, graph.constant(f"{name}.narrowing", 1 / widths))
+        layer = Affine(layer.weight * widths[:, None], layer.bias)
+    bias = graph.constant(f"{name}.bias", layer.bias)
+    if product.precision is Precision.FLOAT:
+        return graph.add("Add", graph.add("MatMul", value, graph.constant(f"{name}.weight", layer.weight)), bias)
+    integers, scales = quantise_columns(layer.weight)
+    weight, columns = graph.constant(f"{name}.integers", integers), graph.constant(f"{name}.scales", scales)
+    if product.precision is Precision.PER_INPUT:
+        return graph.add("DynamicQuantizeMatMul", value, weight, columns, "", bias, domain=FUSED)
+    zero = graph.constant("gelu.zero", np.array(ZERO_POINT, np.uint8))
+    tokens = _token_scales(graph, value)
+    scaled = graph.add("Mul", value, graph.add("Reciprocal", tokens))
+    rounded = graph.add("QuantizeLinear", scaled, graph.constant("one", 1.0), zero)
+    exact = graph.cast(graph.add("MatMulInteger", rounded, weight, zero))
+    return graph.add("Add", graph.add("Mul", graph.add("Mul", exact, columns), tokens), bias)
+
+
+def _token_scales(graph: Graph, value: str) -> str:
+    largest = graph.add("ReduceMax", value, axes=[-1], keepdims=1)
+    needed = graph.add("Mul", largest, graph.constant("gelu.step", 1.0 / (255 - ZERO_POINT)))
+    return graph.add("Max", needed, graph.constant("gelu.least", GELU_MINIMUM / ZERO_POINT))
