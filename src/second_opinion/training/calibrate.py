@@ -1,0 +1,119 @@
+"""Fits the calibration of an exported reranker on queries that its training never saw, and writes it beside the model.
+
+    python -m second_opinion.training.calibrate MODEL_FOLDER --data FOLDER --on squad2_dev --on nq_open ...
+
+Uses the `calibrate` slice of each data set. `--whole NAME` uses its training slice too: right only for a set that took
+no part in this model's training. Splits for measuring are never used.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+
+from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
+from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE
+from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+from second_opinion.pipeline.calibration import CalibrationArtefact, CalibrationKey, Canary, FitReport
+from second_opinion.pipeline.ports import Reranker
+from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
+from second_opinion.training.datasets import read_dataset, read_passages
+from second_opinion.training.platt import calibration_error, chances, fit_platt, log_loss
+from second_opinion.training.slices import Slice, slice_dataset
+
+SMALL_CORPUS: Final = 3_000
+CANARIES: Final = "canaries.json"
+
+
+def score_slice(
+    folder: Path, models: tuple[OnnxReranker, OnnxEmbedder], *, whole: bool, limit: int, cache: Path | None = None
+) -> list[ScoredQuery]:
+    """Score the candidates of the queries that may calibrate."""
+    reranker, embedder = models
+    dataset = read_dataset(folder)
+    allowed = {Slice.CALIBRATE, Slice.TRAIN} if whole else {Slice.CALIBRATE}
+    slices = slice_dataset(dataset).questions
+    questions = sample([one for one in dataset.questions.values() if slices[one.id] in allowed], limit)
+    passages = list(dataset.passages.values())
+    distractors = folder.parent / "distractors" / "corpus.jsonl"
+    if len(passages) < SMALL_CORPUS and distractors.exists():
+        passages += read_passages(distractors).values()
+    vectors = cache / f"{dataset.name}-{embedder.spec.revision}.npy" if cache else None
+    index = CandidateIndex(passages, embedder, vectors)
+    return list(score_queries(dataset, questions, index, reranker))
+
+
+def fit(scored: Sequence[ScoredQuery], reranker: Reranker, command: str) -> CalibrationArtefact:
+    """Return the artefact that the scored candidates give, with the canaries as the reranker scores them here."""
+    raw = np.concatenate([one.raw for one in scored])
+    relevant = np.concatenate([one.relevant for one in scored])
+    curve = fit_platt(raw, relevant)
+    report = FitReport(
+        pairs=len(raw),
+        relevant_pairs=int(relevant.sum()),
+        queries=len(scored),
+        slices=dict(Counter(one.dataset for one in scored)),
+        log_loss=round(log_loss(curve, raw, relevant), 5),
+        command=command,
+    )
+    key = CalibrationKey.of(reranker.spec)
+    name = f"platt-{key.revision}-{key.file_hash[:8]}"
+    return CalibrationArtefact(id=name, key=key, curve=curve, fitted_on=report, canaries=canaries(reranker))
+
+
+def canaries(reranker: Reranker) -> tuple[Canary, ...]:
+    """Score the canary pairs that come with this package."""
+    text = resources.files(__package__).joinpath(CANARIES).read_text(encoding="utf-8")
+    pairs = [(one["query"], one["passage"]) for one in json.loads(text)]
+    return tuple(
+        Canary(query=query, passage=passage, raw_score=reranker.score(query, [passage])[0]) for query, passage in pairs
+    )
+
+
+def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> str:
+    """Return how the curve does on the data it was fitted on: set by set, and where verdicts are made."""
+    lines = [f"{artefact.id}: slope {artefact.curve.slope:.4f}, intercept {artefact.curve.intercept:.4f}"]
+    for name in [*artefact.fitted_on.slices, ""]:
+        part = [one for one in scored if name in {"", one.dataset}]
+        relevance = chances(artefact.curve.slope * np.concatenate([one.raw for one in part]) + artefact.curve.intercept)
+        relevant = np.concatenate([one.relevant for one in part])
+        near, shown = (relevance >= 0.3) & (relevance <= 0.5), relevance >= 0.1  # noqa: PLR2004 - reporting bands
+        lines.append(
+            f"  {name or 'all':15} queries {len(part):4}  pairs {len(relevant):6}  relevant {int(relevant.sum()):5}"
+            f"  ECE >= 0.1 {calibration_error(relevance[shown], relevant[shown]):.3f}"
+            f"  relevant of 0.3-0.5 {relevant[near].mean() if near.any() else float('nan'):.2f} ({int(near.sum())})"
+        )
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--on", "sets", multiple=True, help="Data set whose calibrate slice is used.")
+@click.option("--whole", multiple=True, help="Data set whose train split this model never saw: all of it is used.")
+@click.option("--limit", default=200, show_default=True, help="Most queries of a data set.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps vectors between calls.")
+def main(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    model: Path, data: Path, sets: tuple[str, ...], whole: tuple[str, ...], limit: int, cache: Path | None
+) -> None:
+    """Calibrate the reranker in the folder MODEL."""
+    reranker, embedder = OnnxReranker(model), OnnxEmbedder.open()
+    scored: list[ScoredQuery] = []
+    for name in (*sets, *whole):
+        click.echo(f"{name} ...", err=True)
+        scored += score_slice(data / name, (reranker, embedder), whole=name in whole, limit=limit, cache=cache)
+    options = [*(f"--on {name}" for name in sets), *(f"--whole {name}" for name in whole), f"--limit {limit}"]
+    artefact = fit(
+        scored, reranker, f"python -m second_opinion.training.calibrate MODEL --data DATA {' '.join(options)}"
+    )
+    (model / CALIBRATION_FILE).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    click.echo(describe(artefact, scored))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Scored candidates as production sees them: chunks, found by BM25 and the bi-encoder, read by the shipped reranker."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
+from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
+from second_opinion.pipeline.ports import Reranker
+from second_opinion.schemas.chunk import passage_text
+from second_opinion.training.datasets import Dataset, Passage, Question
+from second_opinion.training.mining import bm25_lists, fuse, knn_lists
+
+CHUNK_TOKENS: Final = 180
+DEPTH: Final = 50
+
+
+@dataclass(frozen=True)
+class ScoredQuery:
+    """A query and its candidates.
+
+    Attributes:
+        raw: Raw scores [N].
+        relevant: Whether each candidate's document is relevant, [N].
+        chunks: What was read, [N].
+    """
+
+    dataset: str
+    question: Question
+    raw: NDArray[np.float64]
+    relevant: NDArray[np.bool_]
+    chunks: tuple[str, ...]
+
+
+class CandidateIndex:
+    """The chunks of a corpus with their vectors.
+
+    Args:
+        passages: The documents.
+        embedder: Embeds chunks and queries.
+        cache: File that keeps the vectors between calls, or none.
+    """
+
+    def __init__(self, passages: Sequence[Passage], embedder: OnnxEmbedder, cache: Path | None = None) -> None:
+        self._embedder = embedder
+        cut = [(one.id, text) for one in passages for text in cut_passage(one, embedder.tokenizer)]
+        self.documents = [document for document, _ in cut]
+        self.chunks = [text for _, text in cut]
+        if cache is not None and cache.exists():
+            self._vectors: NDArray[np.float16] = np.load(cache)
+        else:
+            self._vectors = embedder.embed_passages(self.chunks).astype(np.float16)
+            if cache is not None:
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                np.save(cache, self._vectors)
+
+    def candidates(self, queries: Sequence[str], depth: int = DEPTH) -> list[NDArray[np.int64]]:
+        """Return for each query the rows of its first fused candidates."""
+        vectors = self._embedder.embed_passages(queries).astype(np.float16)
+        lists = zip(bm25_lists(self.chunks, queries), knn_lists(self._vectors, vectors), strict=True)
+        return [fuse(bm25, knn, depth).rows for bm25, knn in lists]
+
+
+def score_queries(
+    dataset: Dataset, questions: Sequence[Question], index: CandidateIndex, reranker: Reranker
+) -> Iterator[ScoredQuery]:
+    """Score the candidates of each query; relevant is what has a grade of 1 or more."""
+    found = index.candidates([one.text for one in questions])
+    for question, rows in zip(questions, found, strict=True):
+        chunks = tuple(index.chunks[row] for row in rows)
+        grades = dataset.grades.get(question.id, {})
+        relevant = np.array([grades.get(index.documents[row], 0) > 0 for row in rows])
+        yield ScoredQuery(dataset.name, question, np.array(reranker.score(question.text, chunks)), relevant, chunks)
+
+
+def cut_passage(passage: Passage, tokenizer: ModelTokenizer) -> Iterator[str]:
+    """Yield the document in pieces of at most `CHUNK_TOKENS` tokens, each under the document's title."""
+    text = passage.text.encode("utf-8", "replace").decode("utf-8")
+    offsets = tokenizer.rust.encode(text, add_special_tokens=False).offsets
+    for start in range(0, len(offsets), CHUNK_TOKENS):
+        piece = offsets[start : start + CHUNK_TOKENS]
+        yield passage_text(passage.title, (), text[piece[0][0] : piece[-1][1]])
+
+
+def sample(questions: Sequence[Question], limit: int) -> list[Question]:
+    """Return at most `limit` of the questions, always the same ones."""
+    ordered = sorted(questions, key=lambda one: one.id)
+    random.Random(len(ordered)).shuffle(ordered)  # noqa: S311 - a sample, not a secret
+    return ordered[:limit]

@@ -1,0 +1,79 @@
+"""The bi-encoder inside the network, used to mine candidates: one text a row, read alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.tokens import CLS, SEP, TokenStore
+
+_LAYER_NAMES: Final = {
+    "mix": "attention.output.dense",
+    "mix_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+
+
+def from_bi_encoder(weights: Path, shape: Shape) -> Reranker:
+    """Build the network whose layers are those of a BERT bi-encoder stored as safetensors at `weights`."""
+    stored = load_file(str(weights))
+    network = Reranker(shape)
+    state = network.state_dict()
+    embeddings = {"words": "word", "positions": "position", "sides": "token_type"}
+    for ours, theirs in embeddings.items():
+        state[f"{ours}.weight"] = stored[f"embeddings.{theirs}_embeddings.weight"]
+    # The bi-encoder has only ever seen side 0: both texts start from it.
+    state["sides.weight"] = state["sides.weight"][:1].repeat(2, 1)
+    for part in ("weight", "bias"):
+        state[f"norm.{part}"] = stored[f"embeddings.LayerNorm.{part}"]
+        for number in range(shape.layers):
+            source, target = f"encoder.layer.{number}", f"layers.{number}"
+            fused = [stored[f"{source}.attention.self.{name}.{part}"] for name in ("query", "key", "value")]
+            state[f"{target}.qkv.{part}"] = torch.cat(fused)
+            for ours, theirs in _LAYER_NAMES.items():
+                state[f"{target}.{ours}.{part}"] = stored[f"{source}.{theirs}.{part}"]
+    network.load_state_dict(state)
+    return network
+
+
+def embed(
+    network: Reranker,
+    texts: TokenStore,
+    *,
+    tokens_a_batch: int = 8_192,
+    device: str = "cpu",
+    tick: Callable[[int], Any] = lambda _done: None,
+) -> NDArray[np.float16]:
+    """Embed every text, longest first. Returns unit vectors [len(texts), width].
+
+    Args:
+        network: Its layers are used; its openings and head are not.
+        texts: What to embed.
+        tokens_a_batch: Padded tokens of one batch.
+        device: Where to compute, in bfloat16.
+        tick: Called with the number of texts done so far.
+    """
+    order = sorted(range(len(texts)), key=texts.length, reverse=True)
+    vectors = np.zeros((len(texts), network.shape.width), dtype=np.float16)
+    network = network.to(device).eval()
+    done = 0
+    while done < len(order):
+        width = texts.length(order[done]) + 2
+        rows = order[done : done + max(1, tokens_a_batch // width)]
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        for line, row in zip(ids, rows, strict=True):
+            line[: texts.length(row) + 2] = [CLS, *texts[row], SEP]
+        given = torch.from_numpy(ids).to(device)
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            found = network.vectors(given, (given != 0).long())
+        vectors[rows] = found.float().cpu().numpy()
+        done += len(rows)
+        tick(done)
+    return vectors
