@@ -9,6 +9,7 @@ from second_opinion.schemas.base import Record
 from second_opinion.schemas.document import Metadata
 
 CONTEXT_SEPARATOR: Final = " › "
+CONTEXT_PART_CHARACTERS: Final = 160
 
 
 class Chunk(Record):
@@ -95,7 +96,9 @@ def write_set_id(target: str, attempt: int) -> str:
 def passage_text(title: str, headings: Sequence[str], text: str) -> str:
     """Return what both models read of a chunk: where it stands, then what it says.
 
-    A passage about "dosage" that does not repeat the drug's name is only understood beside its title.
+    A passage about "dosage" that does not repeat the drug's name is only understood beside its title. Long titles and
+    headings are cut, so that they cannot crowd out the passage.
     """
-    context = CONTEXT_SEPARATOR.join(part for part in (title.strip(), *(h.strip() for h in headings)) if part)
+    parts = (part.strip()[:CONTEXT_PART_CHARACTERS] for part in (title, *headings))
+    context = CONTEXT_SEPARATOR.join(part for part in parts if part)
     return f"{context}\n{text}" if context else text

@@ -81,10 +81,10 @@ class MemoryCollections:
         """
         self.get(name)
         known = self._shelf.fields[name]
-        wanted = {field: kind for field, value in metadata.items() if (kind := field_type(field, value)) is not None}
-        for field, kind in wanted.items():
-            if known.get(field, kind) != kind:
-                raise MetadataTypeConflict(f"metadata field {field!r} is {known[field]}, and {kind} was sent")
+        wanted = {one: kind for one, value in metadata.items() if (kind := field_type(one, value)) is not None}
+        for one, kind in wanted.items():
+            if known.get(one, kind) != kind:
+                raise MetadataTypeConflict(f"metadata field {one!r} is {known[one]}, and {kind} was sent")
         if len(known | wanted) > MAX_METADATA_FIELDS:
             raise MetadataTypeConflict(
                 f"collection {name!r} would have more than {MAX_METADATA_FIELDS} metadata fields"
