@@ -1,0 +1,73 @@
+"""Real servers for whatever tests need them.
+
+`OPINION_TEST_ELASTICSEARCH_URL` and `OPINION_TEST_REDIS_URL` name servers that run already. What is not named is
+started once for the session. Where that is not possible the tests skip; with `CI=true` they fail.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from second_opinion.ops.stack import LocalStack
+from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.schemas.errors import StackError
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers of this session listen."""
+
+    elasticsearch_url: str
+    redis_url: str
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Elasticsearch and Redis: those that the environment names, or a pair of the session's own."""
+    elasticsearch_url = os.environ.get("OPINION_TEST_ELASTICSEARCH_URL")
+    redis_url = os.environ.get("OPINION_TEST_REDIS_URL")
+    if elasticsearch_url and redis_url:
+        yield Servers(elasticsearch_url, redis_url)
+        return
+    folder = tmp_path_factory.mktemp("stack")
+    for reached in (folder, *folder.parents[:2]):
+        reached.chmod(0o755)  # Elasticsearch may run under another account, which has to get here.
+    stack = LocalStack(folder, elasticsearch_port=0, redis_port=0)
+    try:
+        plan = stack.up({})
+    except StackError as problem:
+        stack.down()
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no servers: {problem.message}")
+    try:
+        yield Servers(elasticsearch_url or plan.elasticsearch_url, redis_url or plan.jobs_url)
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(servers: Servers) -> str:
+    """Where Elasticsearch listens."""
+    return servers.elasticsearch_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: Servers) -> str:
+    """A Redis database; keys that tests make begin with a namespace of their own."""
+    return servers.redis_url
+
+
+@pytest.fixture
+def namespace(redis_url: str) -> Iterator[str]:
+    """First part of this test's Redis keys, which are removed behind it."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield name
+    client = connect(redis_url, timeout=5.0)
+    keys = list(client.scan_iter(match=f"{name}:*"))
+    if keys:
+        client.delete(*keys)
+    client.close()
