@@ -87,8 +87,8 @@ def _sentence(kept: int, judged: int, floor: float, best: float | None) -> str:
     shown_floor, shown_best = _distinct(floor, best)
     if not kept:
         return f"Nothing cleared {shown_floor}; best was {shown_best}."
-    passages = "passage is" if kept == 1 else "passages are"
-    return f"{kept} of {judged} {passages} shown; best was {shown_best}, floor {shown_floor}."
+    noun, verb = "passage" if judged == 1 else "passages", "is" if kept == 1 else "are"
+    return f"{kept} of {judged} {noun} {verb} shown; best was {shown_best}, floor {shown_floor}."
 
 
 def _distinct(floor: float, best: float) -> tuple[str, str]:
