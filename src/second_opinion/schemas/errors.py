@@ -7,6 +7,7 @@
     │   ├── JobStoreUnavailable        Redis as the keeper of jobs does not answer
     │   ├── RerankUnavailable          the second opinion cannot be had right now
     │   ├── WriteConflict              somebody else changed the record first
+    │   ├── ContentMissing             what was sent for a document cannot be found
     │   └── Overloaded                 come back after `retry_after` seconds
     └── PermanentError                 the same call fails again
         ├── InvalidRequest             what was sent cannot be accepted
@@ -138,6 +139,13 @@ class WriteConflict(TransientError):
     """Somebody else changed the record first and went on changing it."""
 
     code = "write_conflict"
+
+
+class ContentMissing(TransientError):
+    """What was sent for a document cannot be found in the store."""
+
+    code = "content_missing"
+    default_hint = "Send the document again."
 
 
 class Overloaded(TransientError):

@@ -1,0 +1,192 @@
+"""What to do with a document or a deletion that arrives, as pure functions of what is stored."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from second_opinion.schemas.collection import IndexFingerprint
+from second_opinion.schemas.document import (
+    AcceptOutcome,
+    DeletionInput,
+    DocumentInput,
+    DocumentRecord,
+    DocumentState,
+    document_key,
+)
+from second_opinion.schemas.errors import OpinionError, UnknownDocument, VersionConflict
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A document that arrived, and the operation it would become."""
+
+    document: DocumentInput
+    key: str
+    target: str
+    content_hash: str
+    size: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of an arrival.
+
+    Attributes:
+        record: What to store by compare-and-set; None when nothing changes.
+        target: The operation that leads (or led) to what was sent being searchable.
+    """
+
+    outcome: AcceptOutcome
+    record: DocumentRecord | None = None
+    target: str | None = None
+    error: OpinionError | None = None
+
+    @property
+    def begins_work(self) -> bool:
+        """True when a new operation has to be worked on."""
+        return self.record is not None and self.record.enqueued_at > 0.0
+
+
+def content_hash(document: DocumentInput, fingerprint: IndexFingerprint) -> str:
+    """Return the hash of everything that decides what is indexed: what was sent and what it is indexed with."""
+    body = document.content if document.content is not None else (document.text or "").encode()
+    described = {
+        "title": document.title,
+        "uri": document.uri,
+        "media_type": document.media_type,
+        "metadata": document.metadata,
+        "pipeline": fingerprint.model_dump(mode="json"),
+    }
+    digest = hashlib.blake2b(digest_size=20)
+    digest.update(json.dumps(described, sort_keys=True, ensure_ascii=True).encode())
+    digest.update(b"\x00text\x00" if document.content is None else b"\x00bytes\x00")
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def arrival(document: DocumentInput, fingerprint: IndexFingerprint, *, target: str, at: float) -> Arrival:
+    """Return a document as an arrival under the operation `target`."""
+    size = len(document.content) if document.content is not None else len((document.text or "").encode())
+    key = document_key(document.collection, document.id)
+    return Arrival(document, key, target, content_hash(document, fingerprint), size, at)
+
+
+def decide_put(stored: DocumentRecord | None, arrived: Arrival) -> Decision:
+    """Decide about a document.
+
+    Versions are compared where both sides have one. Without one, the last to arrive wins and the known version stays,
+    so that a late message of an older version still finds itself superseded.
+    """
+    if stored is None:
+        return _begin(None, arrived)
+    refusal = _version_refusal(stored, arrived)
+    if refusal is not None:
+        return refusal
+    if stored.state is DocumentState.RECEIVED and stored.content_hash == arrived.content_hash:
+        return Decision(AcceptOutcome.ACCEPTED, _raised(stored, arrived), stored.target)
+    settled = stored.state in {DocumentState.INDEXED, DocumentState.FAILED}
+    if settled and stored.committed and stored.committed_hash == arrived.content_hash:
+        return _unchanged(stored, arrived)
+    return _begin(stored, arrived)
+
+
+def decide_delete(stored: DocumentRecord | None, deletion: DeletionInput, *, target: str, at: float) -> Decision:
+    """Decide about a deletion. One with a version leaves a tombstone even where nothing was known of the document."""
+    if stored is None:
+        if deletion.source_version is None:
+            unknown = UnknownDocument(f"there is no document {deletion.id!r} in collection {deletion.collection!r}")
+            return Decision(AcceptOutcome.REJECTED, error=unknown)
+        return Decision(AcceptOutcome.DELETED, _tombstone(None, deletion, target, at), target)
+    known, sent = stored.source_version, deletion.source_version
+    if known is not None and sent is not None and sent < known:
+        return Decision(AcceptOutcome.SUPERSEDED, target=stored.target)
+    if stored.state is DocumentState.DELETED and (sent is None or sent == known):
+        return Decision(AcceptOutcome.DELETED, target=stored.target)
+    return Decision(AcceptOutcome.DELETED, _tombstone(stored, deletion, target, at), target)
+
+
+def _version_refusal(stored: DocumentRecord, arrived: Arrival) -> Decision | None:
+    known, sent = stored.source_version, arrived.document.source_version
+    if known is None or sent is None or sent > known:
+        return None
+    if sent < known or stored.state is DocumentState.DELETED:
+        return Decision(AcceptOutcome.SUPERSEDED, target=stored.target)
+    if stored.content_hash != arrived.content_hash:
+        problem = VersionConflict(
+            f"source_version {sent} of document {arrived.document.id!r} was sent before with other content"
+        )
+        return Decision(AcceptOutcome.REJECTED, error=problem)
+    return None
+
+
+def _unchanged(stored: DocumentRecord, arrived: Arrival) -> Decision:
+    target = stored.committed_target or stored.target
+    restored = stored.model_copy(
+        update={
+            "state": DocumentState.INDEXED,
+            "target": target,
+            "content_hash": arrived.content_hash,
+            "title": arrived.document.title,
+            "media_type": arrived.document.media_type,
+            "size": arrived.size,
+            "source_version": _newest(stored, arrived),
+            "needs_extraction": False,
+            "enqueued_at": 0.0,
+            "error": None,
+        }
+    )
+    same = restored.model_copy(update={"enqueued_at": stored.enqueued_at}) == stored
+    return Decision(AcceptOutcome.UNCHANGED, None if same else restored, target)
+
+
+def _raised(stored: DocumentRecord, arrived: Arrival) -> DocumentRecord | None:
+    newest = _newest(stored, arrived)
+    if newest == stored.source_version:
+        return None
+    return stored.model_copy(update={"source_version": newest})
+
+
+def _begin(stored: DocumentRecord | None, arrived: Arrival) -> Decision:
+    document = arrived.document
+    record = DocumentRecord(
+        key=arrived.key,
+        collection=document.collection,
+        document_id=document.id,
+        title=document.title,
+        media_type=document.media_type,
+        source_version=document.source_version if stored is None else _newest(stored, arrived),
+        content_hash=arrived.content_hash,
+        target=arrived.target,
+        state=DocumentState.RECEIVED,
+        committed={} if stored is None else stored.committed,
+        committed_target=None if stored is None else stored.committed_target,
+        committed_hash=None if stored is None else stored.committed_hash,
+        needs_extraction=document.content is not None,
+        size=arrived.size,
+        enqueued_at=arrived.at,
+        accepted_at=arrived.at,
+        updated_at=arrived.at,
+    )
+    return Decision(AcceptOutcome.ACCEPTED, record, arrived.target)
+
+
+def _tombstone(stored: DocumentRecord | None, deletion: DeletionInput, target: str, at: float) -> DocumentRecord:
+    known = None if stored is None else stored.source_version
+    return DocumentRecord(
+        key=document_key(deletion.collection, deletion.id),
+        collection=deletion.collection,
+        document_id=deletion.id,
+        title="" if stored is None else stored.title,
+        source_version=known if deletion.source_version is None else deletion.source_version,
+        content_hash="",
+        target=target,
+        state=DocumentState.DELETED,
+        accepted_at=at,
+        updated_at=at,
+    )
+
+
+def _newest(stored: DocumentRecord, arrived: Arrival) -> int | None:
+    versions = [one for one in (stored.source_version, arrived.document.source_version) if one is not None]
+    return max(versions, default=None)

@@ -1,0 +1,34 @@
+"""Put operations into the queue of their next step, many to a message."""
+
+from collections.abc import Iterator, Sequence
+
+from second_opinion.pipeline.ingest.stores import Policy
+from second_opinion.pipeline.ports import TaskQueue
+from second_opinion.schemas.document import DocumentRecord
+
+
+def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy) -> None:
+    """Send each document's operation to be extracted or to be indexed.
+
+    Raises:
+        BrokerUnavailable: If the queue takes no messages; some may have been sent.
+    """
+    for record in records:
+        if record.needs_extraction:
+            queue.extract(record.ref)
+    for message in messages([record for record in records if not record.needs_extraction], policy):
+        queue.index([record.ref for record in message])
+
+
+def messages(records: Sequence[DocumentRecord], policy: Policy) -> Iterator[list[DocumentRecord]]:
+    """Yield documents in groups that one worker can hold at once: bounded in number and in bytes."""
+    group: list[DocumentRecord] = []
+    size = 0
+    for record in records:
+        if group and (len(group) >= policy.message_documents or size + record.size > policy.group_bytes):
+            yield group
+            group, size = [], 0
+        group.append(record)
+        size += record.size
+    if group:
+        yield group

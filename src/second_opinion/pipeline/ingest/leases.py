@@ -1,0 +1,206 @@
+"""Leases: the right of one piece of work to bring one operation further, for a limited time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from second_opinion.pipeline.ingest.stores import Policy, Stores
+from second_opinion.pipeline.ports import Seen, Swap
+from second_opinion.schemas.chunk import write_set_id
+from second_opinion.schemas.document import DocumentRecord, DocumentRef, DocumentState
+from second_opinion.schemas.errors import AttemptsExhausted, ErrorInfo, InternalError, OpinionError
+
+CONFLICT_ROUNDS: Final = 5
+BACKOFF_FACTOR: Final = 3
+DEADLINE: Final = "deadline_exceeded"
+
+Change = Callable[[DocumentRecord], DocumentRecord]
+
+
+class Ending(StrEnum):
+    """How work on one operation ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RELEASED = "released"
+    LOST = "lost"
+
+
+@dataclass(slots=True)
+class Held:
+    """One operation that this piece of work holds the lease of.
+
+    Attributes:
+        seen: The record as it was last written or read by us.
+        renewed_at: When the lease was last taken or renewed (Unix seconds).
+        ending: How it ended; None while it is worked on.
+    """
+
+    seen: Seen
+    owner: str
+    renewed_at: float
+    ending: Ending | None = None
+
+    @property
+    def record(self) -> DocumentRecord:
+        """The record as it was last written or read by us."""
+        return self.seen.record
+
+    @property
+    def ref(self) -> DocumentRef:
+        """The operation."""
+        return DocumentRef(key=self.record.key, target=self.record.target)
+
+    @property
+    def write_set(self) -> str:
+        """The set that this attempt writes."""
+        return write_set_id(self.record.target, self.record.attempts)
+
+    def is_ours(self, record: DocumentRecord) -> bool:
+        """Tell whether a record still has our operation as its target and us as the holder of its lease."""
+        return (
+            record.target == self.record.target
+            and record.lease_owner == self.owner
+            and record.state is DocumentState.RECEIVED
+        )
+
+
+class Leases:
+    """Takes, renews and ends leases, each by compare-and-set."""
+
+    def __init__(self, stores: Stores, policy: Policy) -> None:
+        self._stores = stores
+        self._policy = policy
+
+    def take(self, refs: Sequence[DocumentRef], *, extraction: bool) -> list[Held]:
+        """Take the leases of those operations that are due; the others are somebody else's or no longer wanted.
+
+        An operation that was begun too often already is recorded as failed instead, with its last error.
+        """
+        now = self._stores.clock.now()
+        latest = {ref.key: ref for ref in refs}
+        seen = self._stores.documents.get(list(latest))
+        due = [
+            seen[key]
+            for key, ref in latest.items()
+            if key in seen and _is_due(seen[key].record, ref, now, extraction=extraction)
+        ]
+        owner = self._stores.ids.new()
+        swaps = [Swap(self._begun(one.record, owner, now), one) for one in due]
+        taken = [one for one in self._stores.documents.swap(swaps) if one is not None]
+        return [Held(one, owner, now) for one in taken if one.record.state is DocumentState.RECEIVED]
+
+    def renew_due(self, held: Sequence[Held]) -> None:
+        """Renew the leases of which a third is over; one that is no longer ours is marked as lost."""
+        now = self._stores.clock.now()
+        due = [one for one in held if one.ending is None and now - one.renewed_at >= self._policy.lease_seconds / 3]
+        if not due:
+            return
+        until = now + self._policy.lease_seconds
+        self.update(due, lambda record: record.model_copy(update={"lease_until": until, "updated_at": now}))
+        for one in due:
+            one.renewed_at = now
+
+    def end_badly(self, problems: Sequence[tuple[Held, Exception]]) -> None:
+        """Record failures: permanent ones fail the document, the others let it go to be tried again later."""
+        now = self._stores.clock.now()
+        for one, problem in problems:
+            info = _info(problem)
+            self.update([one], partial(after_failure, error=info, policy=self._policy, now=now))
+            if one.ending is None:
+                one.ending = Ending.FAILED if one.record.state is DocumentState.FAILED else Ending.RELEASED
+
+    def let_go(self, held: Sequence[Held], reason: OpinionError) -> None:
+        """Give up leases without blame on the documents, to be enqueued again at once."""
+        now = self._stores.clock.now()
+        rest = [one for one in held if one.ending is None]
+        self.update(rest, lambda record: _released(record, reason.info(), not_before=now, now=now))
+        for one in rest:
+            one.ending = one.ending or Ending.RELEASED
+
+    def update(self, held: Sequence[Held], change: Change) -> None:
+        """Change records by compare-and-set for as long as they are ours; mark the others as lost."""
+        open_ones = list(held)
+        for _ in range(CONFLICT_ROUNDS):
+            results = self._stores.documents.swap([Swap(change(one.record), one.seen) for one in open_ones])
+            losers = []
+            for one, result in zip(open_ones, results, strict=True):
+                if result is None:
+                    losers.append(one)
+                else:
+                    one.seen = result
+            open_ones = self._still_ours(losers)
+            if not open_ones:
+                return
+        for one in open_ones:
+            one.ending = Ending.LOST
+
+    def _still_ours(self, losers: Sequence[Held]) -> list[Held]:
+        seen = self._stores.documents.get([one.record.key for one in losers]) if losers else {}
+        ours: list[Held] = []
+        for one in losers:
+            current = seen.get(one.record.key)
+            if current is not None and one.is_ours(current.record):
+                one.seen = current
+                ours.append(one)
+            else:
+                one.ending = Ending.LOST
+        return ours
+
+    def _begun(self, record: DocumentRecord, owner: str, now: float) -> DocumentRecord:
+        if record.attempts >= self._policy.max_attempts:
+            return _exhausted(record, now)
+        return record.model_copy(
+            update={
+                "attempts": record.attempts + 1,
+                "lease_owner": owner,
+                "lease_until": now + self._policy.lease_seconds,
+                "updated_at": now,
+            }
+        )
+
+
+def after_failure(record: DocumentRecord, error: ErrorInfo, policy: Policy, now: float) -> DocumentRecord:
+    """Return the record after an attempt that failed: failed for good, or let go until the backoff is over."""
+    if not error.transient:
+        return _failed(record, error, now)
+    if record.attempts >= policy.max_attempts:
+        return _exhausted(record.model_copy(update={"error": error}), now)
+    backoff = policy.backoff_seconds * BACKOFF_FACTOR ** (record.attempts - 1)
+    return _released(record, error, not_before=now + backoff, now=now)
+
+
+def _is_due(record: DocumentRecord, ref: DocumentRef, now: float, *, extraction: bool) -> bool:
+    wanted = record.target == ref.target and record.state is DocumentState.RECEIVED
+    free = record.lease_until <= now and record.not_before <= now
+    return wanted and free and record.needs_extraction is extraction
+
+
+def _failed(record: DocumentRecord, error: ErrorInfo, now: float) -> DocumentRecord:
+    ended = {"state": DocumentState.FAILED, "error": error, "lease_owner": None, "lease_until": 0.0, "updated_at": now}
+    return record.model_copy(update=ended)
+
+
+def _exhausted(record: DocumentRecord, now: float) -> DocumentRecord:
+    last = "the worker ended in the middle of it" if record.error is None else record.error.message
+    problem = AttemptsExhausted(
+        f"tried {record.attempts} times; the last time: {last}",
+        hint="Remove the cause, then send the document again.",
+    )
+    return _failed(record, problem.info(), now)
+
+
+def _released(record: DocumentRecord, error: ErrorInfo, *, not_before: float, now: float) -> DocumentRecord:
+    free = {"lease_owner": None, "lease_until": 0.0, "not_before": not_before, "enqueued_at": 0.0}
+    return record.model_copy(update={**free, "error": error, "updated_at": now})
+
+
+def _info(problem: Exception) -> ErrorInfo:
+    """Return a problem as data. A defect or a lack of time may pass, so both are tried again while attempts last."""
+    if isinstance(problem, OpinionError):
+        info = problem.info()
+        return info.model_copy(update={"transient": True}) if info.code == DEADLINE else info
+    defect = InternalError(f"{type(problem).__name__}: {problem}").info()
+    return defect.model_copy(update={"transient": True})

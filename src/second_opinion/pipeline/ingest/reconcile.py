@@ -1,0 +1,72 @@
+"""Find documents that nobody works on and that no message leads to, and enqueue them again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.stores import Policy, Stores
+from second_opinion.pipeline.ports import Seen, Swap
+from second_opinion.schemas.document import DocumentRecord
+from second_opinion.schemas.errors import BrokerUnavailable
+
+PAGE: Final = 1_000
+SETTLING_SECONDS: Final = 5.0
+"""Younger documents are left alone: their message may not have been sent yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a run enqueued: documents known to be in no queue, and waiting ones that may have lost their message."""
+
+    lost: int = 0
+    waiting: int = 0
+
+
+class Reconciler:
+    """Keeps documents from being forgotten. Any number may run at once: each document is enqueued by one of them.
+
+    A waiting document usually has its message in a queue, so it is enqueued again only when the queues hold fewer
+    documents than wait, or when it has waited beyond all patience. A queue's length counts messages; each is taken
+    to hold as many documents as fit in.
+    """
+
+    def __init__(self, stores: Stores, policy: Policy) -> None:
+        self._stores = stores
+        self._policy = policy
+
+    def reconcile(self) -> Reconciled:
+        """Look once, and enqueue what is due.
+
+        Raises:
+            BrokerUnavailable: If the queue cannot be had; nothing has changed then.
+            StoreUnavailable: If Elasticsearch cannot be had; nothing is lost.
+        """
+        now = self._stores.clock.now()
+        queued = self._queued()
+        lost = self._enqueue(self._stores.documents.lost(now=now, limit=PAGE), now)
+        few = queued + lost < self._stores.documents.count_waiting(now=now)
+        before = now - (SETTLING_SECONDS if few else self._policy.patience_seconds)
+        waiting = self._stores.documents.waiting(now=now, enqueued_before=before, limit=PAGE)
+        return Reconciled(lost=lost, waiting=self._enqueue(waiting, now))
+
+    def _queued(self) -> int:
+        indexing = self._stores.queue.length("index") * self._policy.message_documents
+        return indexing + self._stores.queue.length("extract")
+
+    def _enqueue(self, seen: Sequence[Seen], now: float) -> int:
+        """Mark first, by compare-and-set, so that two reconcilers do not enqueue the same document."""
+        swapped = self._stores.documents.swap([Swap(_enqueued(one.record, now), one) for one in seen])
+        ours = [one for one in swapped if one is not None]
+        try:
+            enqueue(self._stores.queue, [one.record for one in ours], self._policy)
+        except BrokerUnavailable:
+            loose = [Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in ours]
+            self._stores.documents.swap(loose)
+            raise
+        return len(ours)
+
+
+def _enqueued(record: DocumentRecord, now: float) -> DocumentRecord:
+    """Return the record as one that is in a queue and that nobody works on; a former holder's lease is gone."""
+    return record.model_copy(update={"lease_owner": None, "lease_until": 0.0, "enqueued_at": now})

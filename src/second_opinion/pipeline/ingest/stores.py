@@ -1,0 +1,57 @@
+"""What all steps of ingest share: the stores, the queue, the clock, and how patient work is."""
+
+from dataclasses import dataclass
+
+from second_opinion.pipeline.ports import (
+    ChunkIndex,
+    Clock,
+    CollectionStore,
+    ContentStore,
+    DocumentStore,
+    OperationIds,
+    TaskQueue,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything outside that ingest talks to."""
+
+    documents: DocumentStore
+    contents: ContentStore
+    chunks: ChunkIndex
+    collections: CollectionStore
+    queue: TaskQueue
+    clock: Clock
+    ids: OperationIds
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How work is begun, repeated, grouped and cleaned up after.
+
+    Attributes:
+        lease_seconds: How long a worker may be silent about a document before another takes over.
+        max_attempts: How often work on an operation is begun before it is recorded as failed.
+        backoff_seconds: Wait after the first failed attempt; three times as long after each further one.
+        commit_documents: Documents that are committed together at the most.
+        commit_seconds: How long the first of them waits for the others.
+        slice_chunks: Chunks that are embedded and written at once.
+        group_bytes: Bytes of documents that a worker holds at once; a larger document is held alone.
+        message_documents: Documents in one message at the most.
+        grace_seconds: Age below which the sweeper leaves chunks and contents alone.
+        tombstone_seconds: Age at which the record of a deleted document goes; above the age of any message.
+        patience_seconds: After this, a waiting document is enqueued again however long the queue is.
+    """
+
+    lease_seconds: float = 30.0
+    max_attempts: int = 3
+    backoff_seconds: float = 5.0
+    commit_documents: int = 32
+    commit_seconds: float = 0.5
+    slice_chunks: int = 64
+    group_bytes: int = 8 * 1024 * 1024
+    message_documents: int = 16
+    grace_seconds: float = 600.0
+    tombstone_seconds: float = 7 * 86_400.0
+    patience_seconds: float = 600.0

@@ -1,0 +1,242 @@
+"""Index operations: chunk, embed, write, commit. One document's failure never touches the others of its batch."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import structlog
+
+from second_opinion.pipeline.ingest.clean import remove_sets
+from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
+from second_opinion.pipeline.ingest.enqueue import messages
+from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
+from second_opinion.pipeline.ingest.stores import Policy, Stores
+from second_opinion.pipeline.ports import Chunker, Embedder, Guard, no_guard
+from second_opinion.schemas.chunk import Chunk, IndexedChunk, chunk_id, passage_text
+from second_opinion.schemas.document import ContentRecord, DocumentRef, WriteSet
+from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
+
+VECTOR_DECIMALS: Final = 7
+
+log = structlog.get_logger(__name__)
+
+
+class Stopped(Exception):
+    """The guard wants the work to end now."""
+
+    def __init__(self, reason: OpinionError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class WorkReport:
+    """What became of the operations of one message; those not named were somebody else's or no longer wanted."""
+
+    taken: int = 0
+    committed: int = 0
+    failed: int = 0
+    released: int = 0
+    lost: int = 0
+    chunks: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    """One document in work."""
+
+    held: Held
+    content: ContentRecord
+    indices: tuple[str, ...]
+    write_set: str
+    chunks: list[Chunk] = field(default_factory=list)
+    attempted: int = 0
+
+    def sets(self, count: int) -> dict[str, WriteSet]:
+        return {index: WriteSet(write_set=self.write_set, chunks=count) for index in self.indices}
+
+
+_Embedded = tuple[_Job, Chunk, list[float]]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One message in work: all it holds, so that every lease is kept alive while another document is worked on."""
+
+    held: list[Held]
+    guard: Guard
+    chunks: int = 0
+
+
+class Indexing:
+    """Works off messages of the `index` queue. Threads share it; each call is one message."""
+
+    def __init__(
+        self, stores: Stores, policy: Policy, chunker: Chunker, embedder: Embedder, committer: GroupCommitter
+    ) -> None:
+        self._stores = stores
+        self._policy = policy
+        self._chunker = chunker
+        self._embedder = embedder
+        self._committer = committer
+        self._leases = Leases(stores, policy)
+
+    def index(self, refs: Sequence[DocumentRef], guard: Guard = no_guard) -> WorkReport:
+        """Bring these operations to their end, or let them go to be tried again.
+
+        When `guard` raises, what is not committed is let go and enqueued again by the reconciler.
+
+        Raises:
+            StoreUnavailable: If Elasticsearch cannot be had. Nothing is lost: leases run out.
+        """
+        held = self._leases.take(refs, extraction=False)
+        run = _Run(held, guard)
+        with self._committer.working():
+            try:
+                for group in messages([one.record for one in held], self._policy):
+                    keys = {record.key for record in group}
+                    self._index_group(run, [one for one in held if one.record.key in keys])
+            except Stopped as stop:
+                self._leases.let_go(held, stop.reason)
+        endings = Counter(one.ending for one in held)
+        return WorkReport(
+            taken=len(held),
+            committed=endings[Ending.DONE],
+            failed=endings[Ending.FAILED],
+            released=endings[Ending.RELEASED],
+            lost=endings[Ending.LOST],
+            chunks=run.chunks,
+        )
+
+    def _index_group(self, run: _Run, held: Sequence[Held]) -> None:
+        jobs: list[_Job] = []
+        try:
+            jobs += self._prepared(run, held)
+            self._write_all(run, jobs)
+        except Stopped:
+            for job in jobs:
+                self._discard(job)
+            raise
+        ready = [job for job in jobs if job.held.ending is None]
+        for job in jobs:
+            if job.held.ending is not None:
+                self._discard(job)
+        self._committer.commit([Written(job.held, job.sets(len(job.chunks))) for job in ready])
+        run.chunks += sum(len(job.chunks) for job in ready if job.held.ending is Ending.DONE)
+
+    def _prepared(self, run: _Run, held: Sequence[Held]) -> Iterator[_Job]:
+        refs = [one.ref for one in held]
+        contents = self._stores.contents.get(refs)
+        bytes_only = [ref for ref, content in contents.items() if content.text is None]
+        texts = {ref: extracted.text for ref, extracted in self._stores.contents.get_texts(bytes_only).items()}
+        for one in held:
+            self._beat(run)
+            if one.ending is not None:
+                continue
+            try:
+                yield self._chunked(run, one, contents.get(one.ref), texts.get(one.ref))
+            except Stopped:
+                raise
+            except Exception as problem:  # noqa: BLE001 - any failure is this document's alone
+                self._leases.end_badly([(one, problem)])
+
+    def _chunked(self, run: _Run, held: Held, content: ContentRecord | None, extracted: str | None) -> _Job:
+        text = extracted if content is None or content.text is None else content.text
+        if content is None or text is None:
+            raise ContentMissing(f"what was sent for document {held.record.document_id!r} is missing")
+        collection = self._stores.collections.get(held.record.collection)
+        self._stores.collections.register_fields(collection.name, content.metadata)
+        job = _Job(held, content, collection.writing, held.write_set)
+        job.chunks = self._chunker.chunk(
+            text, media_type=content.media_type, title=content.title, guard=lambda: self._beat(run)
+        )
+        return job
+
+    def _write_all(self, run: _Run, jobs: Sequence[_Job]) -> None:
+        pending = ((job, chunk) for job in jobs for chunk in job.chunks if job.held.ending is None)
+        while portion := list(islice(pending, self._policy.slice_chunks)):
+            self._beat(run)
+            embedded = self._embedded(run, portion)
+            for index in dict.fromkeys(index for job, _, _ in embedded for index in job.indices):
+                self._write(index, [one for one in embedded if index in one[0].indices])
+
+    def _embedded(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
+        """Embed a portion at once; if that fails, each document by itself, so that the culprit fails alone."""
+        alive = [(job, chunk) for job, chunk in portion if job.held.ending is None]
+        if not alive:
+            return []
+        try:
+            return self._embed(run, alive)
+        except Stopped:
+            raise
+        except Exception as problem:  # noqa: BLE001 - which document it was shows when each is tried alone
+            jobs = list({id(job): job for job, _ in alive}.values())
+            if len(jobs) == 1:
+                self._leases.end_badly([(jobs[0].held, problem)])
+                return []
+        return [
+            one
+            for job in jobs
+            for one in self._embedded(run, [(other, chunk) for other, chunk in alive if other is job])
+        ]
+
+    def _embed(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
+        texts = [passage_text(job.content.title, chunk.headings, chunk.text) for job, chunk in portion]
+        vectors = self._embedder.embed_passages(texts, guard=lambda: self._beat(run))
+        rows = np.round(vectors.astype(np.float64), VECTOR_DECIMALS).tolist()
+        return [(job, chunk, row) for (job, chunk), row in zip(portion, rows, strict=True)]
+
+    def _write(self, index: str, embedded: Sequence[_Embedded]) -> None:
+        alive = [one for one in embedded if one[0].held.ending is None]
+        now = self._stores.clock.now()
+        chunks = [_indexed(job, chunk, vector, index, now) for job, chunk, vector in alive]
+        for job, chunk, _ in alive:
+            job.attempted = max(job.attempted, chunk.ordinal + 1)
+        try:
+            results: Sequence[ErrorInfo | None] = self._stores.chunks.write(index, chunks)
+        except OpinionError as problem:
+            results = [problem.info()] * len(chunks)
+        for (job, _, _), info in zip(alive, results, strict=True):
+            if info is not None and job.held.ending is None:
+                self._leases.end_badly([(job.held, OpinionError.from_info(info))])
+
+    def _beat(self, run: _Run) -> None:
+        """Ask whether the work is still wanted, and keep the leases alive."""
+        try:
+            run.guard()
+        except OpinionError as reason:
+            raise Stopped(reason) from reason
+        self._leases.renew_due(run.held)
+
+    def _discard(self, job: _Job) -> None:
+        try:
+            remove_sets(self._stores.chunks, job.held.record.key, job.sets(job.attempted))
+        except OpinionError as problem:
+            log.info("chunks_left_for_the_sweeper", key=job.held.record.key, error=problem.code)
+
+
+def _indexed(job: _Job, chunk: Chunk, vector: Sequence[float], index: str, now: float) -> IndexedChunk:
+    record, content = job.held.record, job.content
+    return IndexedChunk(
+        chunk_id=chunk_id(record.key, job.write_set, chunk.ordinal),
+        key=record.key,
+        write_set=job.write_set,
+        index=index,
+        collection=record.collection,
+        document_id=record.document_id,
+        title=content.title,
+        uri=content.uri,
+        headings=chunk.headings,
+        text=chunk.text,
+        start=chunk.start,
+        end=chunk.end,
+        ordinal=chunk.ordinal,
+        count=len(job.chunks),
+        metadata=content.metadata,
+        truncated=chunk.truncated,
+        vector=tuple(vector),
+        written_at=now,
+    )
