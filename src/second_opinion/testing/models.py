@@ -29,12 +29,12 @@ class WordEmbedder:
         """Return the passages' vectors, shape (len(texts), dims)."""
         guard()
         vectors = np.zeros((len(texts), self.spec.dims), np.float32)
-        for vector, text in zip(vectors, texts, strict=True):
+        for row, text in enumerate(texts):
             guard()
             for word in sorted(words(text)):
-                vector += self._direction(word)
-            length = float(np.linalg.norm(vector))
-            vector[:] = vector / length if length > 0.0 else self._direction("")
+                vectors[row] += self._direction(word)
+            length = float(np.linalg.norm(vectors[row]))
+            vectors[row] = vectors[row] / length if length > 0.0 else self._direction("")
         return vectors
 
     def _direction(self, word: str) -> Vectors:
