@@ -1,7 +1,7 @@
 -- Records a queued job, unless its id is taken.
 --
 --   KEYS  1 job hash   2 submitted zset   3 deadline zset
---   ARGV  1 job id   2 submitted_at   3 expires_at   4 when the hash goes, in Unix milliseconds   5.. fields and values
+--   ARGV  1 job id   2 submitted_at   3 expires_at   4 milliseconds the hash lives   5.. fields and values
 --
 -- Returns 1, or 0 when the id is taken.
 
@@ -11,7 +11,7 @@ end
 for i = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
-redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
 return 1

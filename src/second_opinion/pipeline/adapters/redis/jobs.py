@@ -59,11 +59,12 @@ class RedisJobs(JobStore):
             "submitted_at": repr(submitted_at),
             "expires_at": repr(expires_at),
         }
-        gone_at = math.ceil((max(expires_at, self._clock.now()) + LIVE_MARGIN_SECONDS) * 1_000)
+        # Relative, so that a caller's clock that is wrong does not remove the job at once.
+        live = math.ceil((max(0.0, expires_at - self._clock.now()) + LIVE_MARGIN_SECONDS) * 1_000)
         with redis_errors():
             self._create(
                 keys=[self._keys.job(query.job_id), self._keys.submitted, self._keys.deadline],
-                args=[query.job_id, repr(submitted_at), repr(expires_at), gone_at, *_flat(fields.items())],
+                args=[query.job_id, repr(submitted_at), repr(expires_at), live, *_flat(fields.items())],
             )
         return self.get(query.job_id)
 

@@ -1,0 +1,244 @@
+"""What every job store does: the double and Redis."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
+from second_opinion.pipeline.ports import JobStore
+from second_opinion.schemas.errors import DeadlineExceeded, InternalError, JobCancelled, RerankUnavailable, UnknownJob
+from second_opinion.schemas.job import TERMINAL_STATES, Job, JobState
+from second_opinion.schemas.query import ExistsFilter, Query, RangeFilter, TermFilter
+from second_opinion.testing.builders import a_query, a_result
+from second_opinion.testing.clock import ManualClock
+from second_opinion.testing.jobs import MemoryJobs
+
+RESULT_TTL = 0.3
+START = 1_700_000_000.0
+
+
+@dataclass
+class Kept:
+    """A store, its clock, and a way to let results grow old."""
+
+    jobs: JobStore
+    clock: ManualClock
+    grow_old: Callable[[float], None]
+
+    def submit(self, job_id: str = "job-1", *, timeout: float = 60.0) -> Job:
+        """Create a job of now."""
+        now = self.clock.now()
+        return self.jobs.create(a_query(job_id=job_id), submitted_at=now, expires_at=now + timeout)
+
+    def complete(self, job_id: str = "job-1") -> bool:
+        """Finish a job with an answer."""
+        return self.jobs.finish(job_id, JobState.DONE, at=self.clock.now(), result=a_result(job_id))
+
+    def cancel(self, job_id: str = "job-1") -> bool:
+        """Finish a job as its caller would."""
+        error = JobCancelled("cancelled by the caller").info()
+        return self.jobs.finish(job_id, JobState.CANCELLED, at=self.clock.now(), error=error)
+
+
+@pytest.fixture(params=["double", pytest.param("redis", marks=pytest.mark.stack)])
+def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
+    """A store of either kind."""
+    clock = ManualClock(START)
+    if request.param == "double":
+        yield Kept(MemoryJobs(clock=clock, result_ttl=RESULT_TTL), clock, clock.advance)
+        return
+    client = connect(request.getfixturevalue("redis_url"), timeout=5.0)
+    namespace = request.getfixturevalue("namespace")
+    jobs = RedisJobs(client, clock=clock, result_ttl=RESULT_TTL, namespace=namespace)
+    yield Kept(jobs, clock, time.sleep)
+    jobs.close()
+
+
+def test_a_new_job_waits_in_the_queue(kept: Kept) -> None:
+    """What was asked comes back as it was, with every filter of its own type."""
+    filters = (
+        TermFilter(field="year", values=[2020.0, 2021.0]),
+        TermFilter(field="lang", values=["2020", "en"]),
+        TermFilter(field="public", values=[True]),
+        RangeFilter(field="day", gte="2024-01-01", lt="2025-01-01"),
+        ExistsFilter(field="source", exists=False),
+    )
+    query: Query = a_query("¿cuántas tabletas? 💊", filters=filters, floor=0.0, top_k=3)
+    created = kept.jobs.create(query, submitted_at=START + 0.1, expires_at=START + 60.3)
+    assert created.state is JobState.QUEUED
+    assert created.query == query
+    assert (created.submitted_at, created.expires_at) == (START + 0.1, START + 60.3)
+    assert kept.jobs.get("job-1") == created
+
+
+def test_the_same_id_asks_once(kept: Kept) -> None:
+    """A second submission under the same id changes nothing, whatever state the job is in."""
+    first = kept.submit()
+    again = kept.jobs.create(a_query("something else"), submitted_at=START + 5, expires_at=START + 90)
+    assert again == first
+    kept.complete()
+    assert kept.submit().state is JobState.DONE
+
+
+def test_an_unknown_id_is_not_a_pending_job(kept: Kept) -> None:
+    """Each call says that there is no such job; none of them makes one."""
+    for call in (
+        lambda: kept.jobs.get("nobody"),
+        lambda: kept.jobs.advance("nobody", JobState.RETRIEVING),
+        lambda: kept.complete("nobody"),
+        lambda: kept.jobs.wait("nobody", 5.0),
+        lambda: asyncio.run(kept.jobs.wait_async("nobody", 5.0)),
+        lambda: kept.jobs.get("nobody"),
+    ):
+        with pytest.raises(UnknownJob, match="nobody"):
+            call()
+
+
+def test_a_job_advances_and_counts_its_attempts(kept: Kept) -> None:
+    """Entering a state counts from 1; entering it again counts on."""
+    kept.submit()
+    states = [JobState.RETRIEVING, JobState.RETRIEVING, JobState.RERANKING, JobState.RETRIEVING]
+    seen = [kept.jobs.advance("job-1", state) for state in states]
+    assert [(job.state, job.attempts) for job in seen] == list(zip(states, [1, 2, 1, 1], strict=True))
+
+
+def test_a_result_comes_back_whole(kept: Kept) -> None:
+    """A done job has its result and the moment it was finished."""
+    kept.submit()
+    assert kept.complete()
+    job = kept.jobs.get("job-1")
+    assert (job.state, job.result, job.error, job.finished_at) == (JobState.DONE, a_result(), None, START)
+
+
+@pytest.mark.parametrize("first", sorted(TERMINAL_STATES))
+def test_a_terminal_state_is_written_once(kept: Kept, first: JobState) -> None:
+    """Neither a late answer nor a late failure, cancellation or advance changes a finished job."""
+    kept.submit()
+    error = None if first is JobState.DONE else RerankUnavailable("first").info()
+    result = a_result() if first is JobState.DONE else None
+    assert kept.jobs.finish("job-1", first, at=START + 1, result=result, error=error)
+    finished = kept.jobs.get("job-1")
+    assert not kept.complete()
+    assert not kept.cancel()
+    assert kept.jobs.advance("job-1", JobState.RETRIEVING) == finished
+    assert kept.jobs.get("job-1") == finished
+
+
+@pytest.mark.parametrize("state", sorted(JobState))
+def test_a_state_comes_with_what_it_has_to_bring(kept: Kept, state: JobState) -> None:
+    """`done` without a result, a failure without an error, or an end as `queued` is a defect that changes nothing."""
+    before = kept.submit()
+    with pytest.raises(InternalError, match="cannot finish"):
+        kept.jobs.finish("job-1", state, at=START)
+    if state in TERMINAL_STATES:
+        with pytest.raises(InternalError, match="cannot be advanced"):
+            kept.jobs.advance("job-1", state)
+    assert kept.jobs.get("job-1") == before
+
+
+def test_racing_finishers_have_one_winner(kept: Kept) -> None:
+    """Of many that finish at once exactly one is told that it did, and its state stays."""
+    kept.submit()
+    with ThreadPoolExecutor(16) as pool:
+        finishers = [kept.complete if number % 2 else kept.cancel for number in range(32)]
+        wins = list(pool.map(lambda finish: (finish == kept.complete, finish()), finishers))
+    winners = [completes for completes, won in wins if won]
+    assert len(winners) == 1
+    assert kept.jobs.get("job-1").state is (JobState.DONE if winners[0] else JobState.CANCELLED)
+
+
+def test_a_finished_job_lives_for_its_time_and_not_before(kept: Kept) -> None:
+    """The time to live starts with the terminal state, so a backlog never turns into `unknown_job`."""
+    kept.submit()
+    kept.grow_old(2 * RESULT_TTL)
+    assert kept.jobs.get("job-1").state is JobState.QUEUED
+    kept.complete()
+    assert kept.jobs.get("job-1").state is JobState.DONE
+    kept.grow_old(RESULT_TTL + 0.05)
+    with pytest.raises(UnknownJob):
+        kept.jobs.get("job-1")
+
+
+def test_a_job_past_its_deadline_expires_by_the_first_look(kept: Kept) -> None:
+    """Whoever looks first sees `expired` with the reason, and a late answer is not taken."""
+    kept.submit(timeout=30.0)
+    kept.clock.advance(29.9)
+    assert kept.jobs.get("job-1").state is JobState.QUEUED
+    kept.clock.advance(0.1)
+    job = kept.jobs.get("job-1")
+    assert job.state is JobState.EXPIRED
+    assert job.error is not None
+    assert (job.error.code, "30 seconds" in job.error.message) == (DeadlineExceeded.code, True)
+    assert not kept.complete()
+
+
+def test_a_worker_that_comes_late_sees_expired(kept: Kept) -> None:
+    """Advancing a job that is past its deadline does not start work on it."""
+    kept.submit(timeout=1.0)
+    kept.clock.advance(2.0)
+    assert kept.jobs.advance("job-1", JobState.RETRIEVING).state is JobState.EXPIRED
+
+
+def test_unfinished_jobs_are_listed_oldest_first(kept: Kept) -> None:
+    """Finished jobs are not listed, nor those submitted at or after the moment."""
+    for number in range(5):
+        kept.submit(f"job-{number}")
+        kept.clock.advance(1.0)
+    kept.complete("job-1")
+    kept.cancel("job-2")
+    assert kept.jobs.unfinished(submitted_before=START + 4.0, limit=10) == ["job-0", "job-3"]
+    assert kept.jobs.unfinished(submitted_before=START + 9.0, limit=2) == ["job-0", "job-3"]
+
+
+def test_overdue_jobs_are_expired_in_bulk(kept: Kept) -> None:
+    """The reconciler expires what nobody looks at, earliest deadline first, at most as many as it asks for, once."""
+    for number, timeout in enumerate([30.0, 10.0, 20.0, 90.0]):
+        kept.submit(f"job-{number}", timeout=timeout)
+    kept.complete("job-2")
+    kept.clock.advance(40.0)
+    assert kept.jobs.expire(limit=1) == ["job-1"]
+    assert kept.jobs.expire(limit=10) == ["job-0"]
+    assert kept.jobs.expire(limit=10) == []
+    assert kept.jobs.get("job-3").state is JobState.QUEUED
+
+
+def test_waiting_ends_when_the_time_is_over(kept: Kept) -> None:
+    """An unfinished job comes back as it is, not as an error."""
+    kept.submit()
+    started = time.monotonic()
+    assert kept.jobs.wait("job-1", 0.2).state is JobState.QUEUED
+    assert 0.2 <= time.monotonic() - started < 1.0
+    assert kept.jobs.wait("job-1", 0.0).state is JobState.QUEUED
+    assert asyncio.run(kept.jobs.wait_async("job-1", 0.1)).state is JobState.QUEUED
+
+
+def test_waiting_for_a_finished_job_returns_at_once(kept: Kept) -> None:
+    """Nobody waits for what has happened already."""
+    kept.submit()
+    kept.complete()
+    assert kept.jobs.wait("job-1", 5.0).result == a_result()
+
+
+def test_all_waiters_hear_of_the_end(kept: Kept) -> None:
+    """Waiters in threads and on a loop wake when the job is finished, long before their time is over."""
+    kept.submit()
+    kept.submit("other")
+
+    async def many() -> list[Job]:
+        return await asyncio.gather(*(kept.jobs.wait_async("job-1", 20.0) for _ in range(200)))
+
+    threading.Timer(0.3, kept.complete).start()
+    started = time.monotonic()
+    with ThreadPoolExecutor(21) as pool:
+        in_threads = [pool.submit(kept.jobs.wait, "job-1", 20.0) for _ in range(20)]
+        on_a_loop = pool.submit(asyncio.run, many())
+        waited = [future.result() for future in in_threads] + on_a_loop.result()
+    assert {job.state for job in waited} == {JobState.DONE}
+    assert time.monotonic() - started < 5.0
+    assert kept.jobs.get("other").state is JobState.QUEUED
