@@ -10,13 +10,25 @@ from typing import Final
 import pytest
 
 from second_opinion.ops.stack import LocalStack
+from second_opinion.schemas.errors import StackError
 
 # Java's second compiler costs more than it gains in a test's short life.
 QUICK_START: Final = "-XX:TieredStopAtLevel=1"
 
 
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """See that the servers are there; where they cannot be had, skip, but fail in CI."""
+    try:
+        LocalStack(Path(tempfile.gettempdir())).install()
+    except StackError as problem:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no servers: {problem.message}")
+
+
 @pytest.fixture
-def reachable_folder() -> Iterator[Path]:
+def reachable_folder(installed: None) -> Iterator[Path]:  # noqa: ARG001 - asked for its effect
     """A folder that Elasticsearch's account can enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="opinion-"))
     folder.chmod(0o755)
@@ -25,7 +37,7 @@ def reachable_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def running() -> Iterator[LocalStack]:
+def running(installed: None) -> Iterator[LocalStack]:  # noqa: ARG001 - asked for its effect
     """A stack of servers alone. Its tests share it, as a start takes seconds, and each leaves it up."""
     folder = Path(tempfile.mkdtemp(prefix="opinion-"))
     folder.chmod(0o755)

@@ -20,6 +20,7 @@ def fitting_jdks() -> list[Jdk]:
     return [found[version] for version in sorted(found)]
 
 
+@pytest.mark.usefixtures("installed")
 def test_two_installations_at_once_make_one_whole_distribution(tmp_path: Path) -> None:
     """Two stacks that start together for the first time do not disturb each other."""
     programs, jdk = tmp_path / "programs", find_jdk()
