@@ -28,7 +28,7 @@ def installed() -> None:
 
 
 @pytest.fixture
-def reachable_folder(installed: None) -> Iterator[Path]:  # noqa: ARG001 - asked for its effect
+def reachable_folder(installed: None) -> Iterator[Path]:
     """A folder that Elasticsearch's account can enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="opinion-"))
     folder.chmod(0o755)
@@ -37,7 +37,7 @@ def reachable_folder(installed: None) -> Iterator[Path]:  # noqa: ARG001 - asked
 
 
 @pytest.fixture(scope="package")
-def running(installed: None) -> Iterator[LocalStack]:  # noqa: ARG001 - asked for its effect
+def running(installed: None) -> Iterator[LocalStack]:
     """A stack of servers alone. Its tests share it, as a start takes seconds, and each leaves it up."""
     folder = Path(tempfile.mkdtemp(prefix="opinion-"))
     folder.chmod(0o755)
