@@ -56,7 +56,9 @@ class Tokenizer(Protocol):
 class Chunker(Protocol):
     """Cuts a text into chunks."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name, version and sizes: what an index fingerprint says of it."""
 
     def chunk(self, text: str, *, media_type: str, title: str, guard: Guard = no_guard) -> list[Chunk]:
         """Return the chunks of `text` in order; `chunk.text == text[chunk.start:chunk.end]` for each.
@@ -71,7 +73,9 @@ class Chunker(Protocol):
 class Extractor(Protocol):
     """Turns the bytes of a file into text."""
 
-    media_types: frozenset[str]
+    @property
+    def media_types(self) -> frozenset[str]:
+        """The kinds of file it reads."""
 
     def extract(self, content: bytes, *, media_type: str) -> str:
         """Return the text.

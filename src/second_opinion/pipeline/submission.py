@@ -1,10 +1,19 @@
 """Submitting a query: choices are made, the job is recorded, then the message is sent."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
 from second_opinion.pipeline.ports import Clock, CollectionStore, JobStore, OperationIds, TaskQueue
 from second_opinion.schemas.collection import QueryDefaults
-from second_opinion.schemas.errors import BrokerUnavailable, JobStoreUnavailable
+from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable
 from second_opinion.schemas.job import Job, JobState
-from second_opinion.schemas.query import Query, QueryRequest
+from second_opinion.schemas.query import MAX_QUERY_CHARACTERS, JobId, Query, QueryRequest
+
+REJECTED_SECONDS: Final = 60.0
+_JOB_ID: Final[TypeAdapter[str]] = TypeAdapter(JobId)
 
 
 class QueryDesk:
@@ -14,7 +23,7 @@ class QueryDesk:
         defaults: What holds where neither the query nor its collection says otherwise.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         collections: CollectionStore,
@@ -54,12 +63,25 @@ class QueryDesk:
             self._send(job)
         return job
 
+    def reject(self, payload: Mapping[str, Any], error: ErrorInfo) -> None:
+        """Record a query that could not be accepted as a failed job, if its sender gave it an id to ask for."""
+        try:
+            job_id = _JOB_ID.validate_python(payload.get("job_id"))
+        except ValidationError:
+            return
+        text, collection = (str(payload.get(name, ""))[:MAX_QUERY_CHARACTERS] for name in ("text", "collection"))
+        now = self._clock.now()
+        job = self._jobs.create(
+            Query(job_id=job_id, text=text, collection=collection), submitted_at=now, expires_at=now + REJECTED_SECONDS
+        )
+        if job.state is JobState.QUEUED:
+            self._jobs.finish(job_id, JobState.FAILED, at=now, error=error)
+
     def _send(self, job: Job) -> None:
         try:
             self._queue.retrieve(job.job_id)
         except BrokerUnavailable as problem:
-            try:
+            # A job that cannot be recorded as failed expires; the caller hears of the broker either way.
+            with suppress(JobStoreUnavailable):
                 self._jobs.finish(job.job_id, JobState.FAILED, at=self._clock.now(), error=problem.info())
-            except JobStoreUnavailable:
-                pass  # The job expires by itself; the caller hears of the broker either way.
             raise

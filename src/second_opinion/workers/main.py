@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -66,11 +67,11 @@ def _arguments(role: Role, spec: RoleSpec, concurrency: int) -> list[str]:
 
 def _say_ready(app: Celery, settings: Settings) -> None:
     """Touch the ready file from the consumer's own event loop, so that it ages when consumption has stopped."""
-    path = settings.ready_file
-    if path is None:
+    if settings.ready_file is None:
         return
+    path: Path = settings.ready_file
 
-    class ReadyFile(bootsteps.StartStopStep):  # type: ignore[misc] # celery's steps are untyped
+    class ReadyFile(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:

@@ -1,0 +1,287 @@
+"""The composition root: the one place that picks an implementation for each port.
+
+Each function opens what one kind of process needs and nothing more: a caller loads no model, a retrieve worker no
+reranker. Nothing is connected before it is used, but models are loaded, and checked, at once.
+"""
+
+from dataclasses import dataclass
+
+from second_opinion.models import model_folder
+from second_opinion.pipeline.adapters.elasticsearch import (
+    Connection,
+    ConnectionOptions,
+    ElasticsearchChunks,
+    ElasticsearchCollections,
+    ElasticsearchContents,
+    ElasticsearchDocuments,
+    IndexNames,
+)
+from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
+from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
+from second_opinion.pipeline.answer import JudgementParts
+from second_opinion.pipeline.chunking import SectionChunker, chunker_name
+from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
+from second_opinion.pipeline.ingest.accept import Acceptance
+from second_opinion.pipeline.ingest.clean import Sweeper
+from second_opinion.pipeline.ingest.commit import GroupCommitter
+from second_opinion.pipeline.ingest.extract import Extraction
+from second_opinion.pipeline.ingest.reconcile import Reconciler
+from second_opinion.pipeline.ingest.stores import Policy
+from second_opinion.pipeline.ingest.stores import Stores as IngestStores
+from second_opinion.pipeline.ingest.work import Indexing
+from second_opinion.pipeline.ports import Calibration, Reranker
+from second_opinion.pipeline.retrieval import RetrievalParts
+from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.schemas.collection import IndexFingerprint
+from second_opinion.workers.app import make_app
+from second_opinion.workers.clock import SystemClock, UlidSource
+from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.queue import CeleryTaskQueue
+from second_opinion.workers.settings import Settings
+
+CALIBRATION_FILE = "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Elasticsearch behind its ports."""
+
+    connection: Connection
+    documents: ElasticsearchDocuments
+    contents: ElasticsearchContents
+    chunks: ElasticsearchChunks
+    collections: ElasticsearchCollections
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What the side of the callers, and the intake worker, work with."""
+
+    stores: Stores
+    documents: Acceptance
+    queries: QueryDesk
+    jobs: RedisJobs
+    queue: CeleryTaskQueue
+    clock: SystemClock
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.jobs.close()
+        self.stores.connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexParts:
+    """What an index worker works with."""
+
+    indexing: Indexing
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractParts:
+    """What an extract worker works with."""
+
+    extraction: Extraction
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceParts:
+    """What a maintenance worker works with."""
+
+    reconciler: Reconciler
+    sweeper: Sweeper
+    jobs: RedisJobs
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveParts:
+    """What a retrieve worker works with."""
+
+    work: JobWork
+    retrieval: RetrievalParts
+    candidates: RedisCandidates
+    queue: CeleryTaskQueue
+    clock: SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class RerankParts:
+    """What a rerank worker works with."""
+
+    work: JobWork
+    judgement: JudgementParts
+    candidates: RedisCandidates
+    jobs: RedisJobs
+    queue: CeleryTaskQueue
+    clock: SystemClock
+
+
+def fingerprint(settings: Settings) -> IndexFingerprint:
+    """Return what indices are made with under these settings; no model is loaded for it."""
+    from second_opinion.pipeline.adapters.onnx_model import read_manifest
+
+    manifest = read_manifest(model_folder(settings.embedder_model, "embedder"), "embedder")
+    return IndexFingerprint(
+        embedding_model=manifest.model,
+        embedding_revision=manifest.revision,
+        dims=manifest.dims or 0,
+        chunker=chunker_name(settings.chunk_tokens, settings.chunk_overlap),
+    )
+
+
+def open_elasticsearch(settings: Settings) -> Stores:
+    """Return the stores in Elasticsearch."""
+    password, api_key = settings.elasticsearch_password, settings.elasticsearch_api_key
+    connection = Connection(
+        ConnectionOptions(
+            urls=tuple(url.strip() for url in settings.elasticsearch_url.split(",")),
+            username=settings.elasticsearch_username,
+            password=password.get_secret_value() if password else None,
+            api_key=api_key.get_secret_value() if api_key else None,
+            ca_certs=settings.elasticsearch_ca_certs,
+            timeout=settings.elasticsearch_timeout,
+        )
+    )
+    names = IndexNames(settings.index_prefix)
+    return Stores(
+        connection=connection,
+        documents=ElasticsearchDocuments(connection, names),
+        contents=ElasticsearchContents(connection, names),
+        chunks=ElasticsearchChunks(connection),
+        collections=ElasticsearchCollections(connection, names, fingerprint(settings)),
+    )
+
+
+def open_jobs(settings: Settings) -> RedisJobs:
+    """Return the job store in Redis."""
+    client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout)
+    return RedisJobs(client, clock=SystemClock(), result_ttl=settings.result_ttl, namespace=settings.index_prefix)
+
+
+def open_candidates(settings: Settings) -> RedisCandidates:
+    """Return the candidate store in Redis."""
+    client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout, decode=False)
+    return RedisCandidates(client, ttl=settings.result_ttl, namespace=settings.index_prefix)
+
+
+def open_query_desk(settings: Settings, stores: Stores, jobs: RedisJobs, queue: CeleryTaskQueue) -> QueryDesk:
+    """Return what takes queries from callers."""
+    return QueryDesk(
+        collections=stores.collections,
+        jobs=jobs,
+        queue=queue,
+        ids=UlidSource(),
+        clock=SystemClock(),
+        defaults=settings.query_defaults(),
+    )
+
+
+def ingest_policy(settings: Settings) -> Policy:
+    """Return how patient ingest is under these settings."""
+    return Policy(
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        commit_documents=settings.commit_documents,
+        commit_seconds=settings.commit_seconds,
+        grace_seconds=settings.sweep_grace_seconds,
+        tombstone_seconds=settings.tombstone_seconds,
+    )
+
+
+def ingest_stores(stores: Stores, queue: CeleryTaskQueue) -> IngestStores:
+    """Return what all steps of ingest share."""
+    return IngestStores(
+        documents=stores.documents,
+        contents=stores.contents,
+        chunks=stores.chunks,
+        collections=stores.collections,
+        queue=queue,
+        clock=SystemClock(),
+        ids=UlidSource(),
+    )
+
+
+def open_queue(settings: Settings) -> CeleryTaskQueue:
+    """Return the queue that messages are sent to."""
+    return CeleryTaskQueue(make_app(settings))
+
+
+def callers(settings: Settings) -> Callers:
+    """Return what callers and the intake worker work with; no model is loaded."""
+    stores, jobs, queue = open_elasticsearch(settings), open_jobs(settings), open_queue(settings)
+    return Callers(
+        stores=stores,
+        documents=Acceptance(ingest_stores(stores, queue), ingest_policy(settings)),
+        queries=open_query_desk(settings, stores, jobs, queue),
+        jobs=jobs,
+        queue=queue,
+        clock=SystemClock(),
+    )
+
+
+def index_parts(settings: Settings) -> IndexParts:
+    """Return what an index worker works with."""
+    from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
+
+    stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
+    embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
+    chunker = SectionChunker(embedder.tokenizer.rust, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
+    return IndexParts(Indexing(stores, policy, chunker, embedder, GroupCommitter(stores, policy)))
+
+
+def extract_parts(settings: Settings) -> ExtractParts:
+    """Return what an extract worker works with."""
+    stores = ingest_stores(open_elasticsearch(settings), open_queue(settings))
+    return ExtractParts(Extraction(stores, ingest_policy(settings), Extractors([PlainTextExtractor()])))
+
+
+def maintenance_parts(settings: Settings) -> MaintenanceParts:
+    """Return what a maintenance worker works with."""
+    stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
+    return MaintenanceParts(Reconciler(stores, policy), Sweeper(stores, policy), open_jobs(settings))
+
+
+def open_reranker(settings: Settings) -> tuple[Reranker, Calibration]:
+    """Return the reranker and the calibration that belongs to it, both checked.
+
+    Raises:
+        ModelUnusable: If the model cannot be used, or its calibration belongs to another one.
+    """
+    from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+    from second_opinion.pipeline.calibration import calibration_for
+
+    folder = model_folder(settings.reranker_model, "reranker")
+    reranker = OnnxReranker(folder, threads=settings.model_threads)
+    return reranker, calibration_for(reranker, folder / CALIBRATION_FILE)
+
+
+def retrieve_parts(settings: Settings) -> RetrieveParts:
+    """Return what a retrieve worker works with."""
+    from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
+
+    stores, clock = open_elasticsearch(settings), SystemClock()
+    embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
+    return RetrieveParts(
+        work=JobWork(open_jobs(settings), clock, max_attempts=settings.max_attempts),
+        retrieval=RetrievalParts(
+            collections=stores.collections, documents=stores.documents, chunks=stores.chunks, embedder=embedder
+        ),
+        candidates=open_candidates(settings),
+        queue=open_queue(settings),
+        clock=clock,
+    )
+
+
+def rerank_parts(settings: Settings) -> RerankParts:
+    """Return what a rerank worker works with."""
+    reranker, calibration = open_reranker(settings)
+    jobs, clock = open_jobs(settings), SystemClock()
+    return RerankParts(
+        work=JobWork(jobs, clock, max_attempts=settings.max_attempts),
+        judgement=JudgementParts(reranker=reranker, calibration=calibration),
+        candidates=open_candidates(settings),
+        jobs=jobs,
+        queue=open_queue(settings),
+        clock=clock,
+    )

@@ -1,0 +1,49 @@
+"""Ingest behind the intake: bytes to text, text to committed chunks, and the rescue of what got stuck."""
+
+import time
+from dataclasses import asdict
+
+from second_opinion.pipeline.ports import Guard
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.errors import DeadlineExceeded
+from second_opinion.schemas.messages import ExtractDocument, IndexDocuments
+from second_opinion.workers.bootstrap import ExtractParts, IndexParts, MaintenanceParts
+from second_opinion.workers.runner import Facts
+
+EXPIRE_AT_ONCE = 1_000
+
+
+class Tick(Versioned):
+    """A periodic task's argument: nothing."""
+
+
+def extract_document(message: ExtractDocument, parts: ExtractParts) -> Facts:
+    """Turn the bytes of one operation into text and pass it on."""
+    ending = parts.extraction.extract(message.document)
+    return {"key": message.document.key, "ending": ending.value if ending else "not ours"}
+
+
+def index_documents(message: IndexDocuments, parts: IndexParts, *, limit: float) -> Facts:
+    """Bring operations to their commit; what is not done within `limit` seconds is let go and comes again."""
+    return asdict(parts.indexing.index(message.documents, time_guard(limit)))
+
+
+def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
+    """Enqueue documents that wait in no queue, and end jobs that are past their deadline."""
+    return {**asdict(parts.reconciler.reconcile()), "expired_jobs": len(parts.jobs.expire(limit=EXPIRE_AT_ONCE))}
+
+
+def sweep(_: Tick, parts: MaintenanceParts) -> Facts:
+    """Remove chunks and contents that nothing points to, and old tombstones."""
+    return asdict(parts.sweeper.sweep())
+
+
+def time_guard(limit: float) -> Guard:
+    """Return a guard that ends work after `limit` seconds."""
+    until = time.monotonic() + limit
+
+    def check() -> None:
+        if time.monotonic() > until:
+            raise DeadlineExceeded(f"the work was not done within {limit:g} seconds")
+
+    return check

@@ -1,0 +1,20 @@
+"""The first half of a query: candidates of both lists, fused, into Redis."""
+
+from second_opinion.pipeline.answer import retrieve_candidates
+from second_opinion.pipeline.ports import Guard
+from second_opinion.schemas.job import Job, JobState
+from second_opinion.schemas.messages import RunQuery
+from second_opinion.workers.bootstrap import RetrieveParts
+from second_opinion.workers.runner import Facts
+
+
+def run_query(message: RunQuery, parts: RetrieveParts) -> Facts:
+    """Retrieve a job's candidates and hand them to the rerank workers."""
+
+    def stage(job: Job, guard: Guard) -> Facts:
+        handover = retrieve_candidates(job, parts.retrieval, clock=parts.clock, guard=guard)
+        parts.candidates.put(job.job_id, handover)
+        parts.queue.rerank(job.job_id)
+        return {"candidates": len(handover.fusion.candidates), "stale_dropped": handover.stale_dropped}
+
+    return parts.work.run(message.job_id, JobState.RETRIEVING, stage)
