@@ -14,15 +14,14 @@ from second_opinion.schemas.errors import InternalError, JobStoreUnavailable, Op
 MAX_CONNECTIONS: Final = 32
 HEALTH_CHECK_SECONDS: Final = 10
 
-DRIVER_ERRORS: Final = (
-    driver.RedisError,
-    driver.RedisClusterException,
-    driver.ChildDeadlockedError,
+DRIVER_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *(kind for kind in vars(driver).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     OSError,
 )
-"""Everything that the driver raises. Not all of its errors share a base."""
+"""Everything that the driver raises. Not all of its errors share a base, so its whole module is taken."""
 
-_DEFECTS: Final = (driver.DataError, driver.PubSubError, driver.NoScriptError, driver.ChildDeadlockedError)
+_OUTSIDE: Final = (driver.RedisError, driver.RedisClusterException, OSError)
+_DEFECTS: Final = (driver.DataError, driver.PubSubError, driver.NoScriptError)
 _DEFECT_REPLIES: Final = ("WRONGTYPE", "EXECABORT")
 _ACCESS: Final = (driver.AuthenticationError, driver.AuthorizationError, driver.NoPermissionError)
 _ACCESS_REPLIES: Final = ("NOAUTH", "NOPERM", "WRONGPASS")
@@ -71,6 +70,6 @@ def mapped(problem: Exception) -> OpinionError:
         return JobStoreUnavailable(
             f"Redis refuses access: {problem}", hint="Check user and password in OPINION_JOBS_URL."
         )
-    if isinstance(problem, _DEFECTS) or (isinstance(problem, driver.ResponseError) and reply in _DEFECT_REPLIES):
+    if isinstance(problem, _DEFECTS) or not isinstance(problem, _OUTSIDE) or reply in _DEFECT_REPLIES:
         return InternalError(f"Redis does not understand a command: {type(problem).__name__}: {problem}")
     return JobStoreUnavailable(f"Redis does not keep jobs right now: {type(problem).__name__}: {problem}")
