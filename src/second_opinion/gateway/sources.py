@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from second_opinion.pipeline.extraction import decode_text
+from second_opinion.pipeline.extraction import PlainTextExtractor
 from second_opinion.schemas.base import parse_request
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.document import MAX_DOCUMENT_BYTES, DocumentInput, MetadataValue
@@ -184,7 +184,7 @@ def _read_text_file(file: SourceFile, defaults: Defaults) -> DocumentInput | Unr
         size = file.path.stat().st_size
         if size > MAX_DOCUMENT_BYTES:
             raise DocumentTooLarge(f"{file.name} has {size:,} bytes; the limit is {MAX_DOCUMENT_BYTES:,}")
-        text = decode_text(file.path.read_bytes())
+        text = PlainTextExtractor().extract(file.path.read_bytes(), media_type=media_type)
         title = title_of(text, media_type=media_type, name=file.name)
         payload = {"id": file.name, "title": title, "text": text, "media_type": media_type}
         return parse_request(DocumentInput, _completed(payload, defaults))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from second_opinion.schemas.base import parse_request
-from second_opinion.schemas.errors import InvalidQuery
+from second_opinion.schemas.errors import InvalidQuery, InvalidRequest
 from second_opinion.schemas.query import ExistsFilter, Filter, RangeFilter, TermFilter
 
 FORMS: Final = "Write FIELD=VALUE, FIELD=A,B, FIELD>=VALUE, FIELD<VALUE, has:FIELD or missing:FIELD."
@@ -48,11 +48,11 @@ def parse_metadata(text: str) -> tuple[str, Any]:
     """Read one `FIELD=VALUE` to be stored with documents; numbers and true or false by their look, quoted ones as text.
 
     Raises:
-        InvalidQuery: If it has another form.
+        InvalidRequest: If it has another form.
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise InvalidQuery(f"the metadata {text!r} cannot be read", hint="Write FIELD=VALUE.")
+        raise InvalidRequest(f"the metadata {text!r} cannot be read", hint="Write FIELD=VALUE.")
     return name.strip(), _value(value.strip(), None, name)
 
 

@@ -52,7 +52,7 @@ def with_session(callback: CommandT) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Leave out summaries, hints and progress; never errors.")
     @click.pass_context
     @functools.wraps(callback)
-    def run(ctx: click.Context, *, as_json: bool, quiet: bool, **options: Any) -> Any:
+    def run(ctx: click.Context, /, *, as_json: bool, quiet: bool, **options: Any) -> Any:
         chosen = [before.params for before in _lineage(ctx)]
         terminal = Terminal(
             as_json=as_json or any(params.get("as_json") for params in chosen),

@@ -1,0 +1,156 @@
+"""The Python client for asyncio: the same calls, awaited. Waiting for a job takes no thread."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from second_opinion.gateway.client import Client, DocumentLike, result_of
+from second_opinion.gateway.parts import Parts
+from second_opinion.gateway.watching import Settled
+from second_opinion.schemas.chunk import ChunkHit
+from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
+from second_opinion.schemas.document import DocumentStatus, Receipt
+from second_opinion.schemas.job import Job
+from second_opinion.schemas.query import Filter
+from second_opinion.schemas.verdict import QueryResult
+from second_opinion.workers.settings import Settings
+
+CALLS_AT_ONCE: Final = 32
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Everything a caller does, for asyncio. What each call does and raises, `Client` says.
+
+    Args:
+        settings: Where the servers are; by default the environment, then the local stack.
+        parts: The connections to use, when a test or a program has made them itself.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, parts: Parts | None = None) -> None:
+        self._client = Client(settings, parts=parts)
+        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="opinion-client")
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._run(self._client.close)
+        self._threads.shutdown(wait=False)
+
+    async def submit_document(self, document: DocumentLike | None = None, **fields: Any) -> Receipt:
+        """Send one document; return once it is durable."""
+        return await self._run(self._client.submit_document, document, **fields)
+
+    async def submit_documents(self, documents: Iterable[DocumentLike]) -> list[Receipt]:
+        """Send documents and return a receipt for each, in order."""
+        return await self._run(self._client.submit_documents, documents)
+
+    async def delete_document(
+        self, document_id: str, *, collection: str = DEFAULT_COLLECTION, source_version: int | None = None
+    ) -> Receipt:
+        """Delete a document: no query that begins after this sees it."""
+        return await self._run(
+            self._client.delete_document, document_id, collection=collection, source_version=source_version
+        )
+
+    async def document_status(self, document_id: str, *, collection: str = DEFAULT_COLLECTION) -> DocumentStatus:
+        """Return what is known of a document."""
+        return await self._run(self._client.document_status, document_id, collection=collection)
+
+    async def documents(
+        self, *, collection: str = DEFAULT_COLLECTION, state: str | None = None, after: str | None = None
+    ) -> list[DocumentStatus]:
+        """Return the documents of a collection by id."""
+        return await self._run(lambda: list(self._client.documents(collection=collection, state=state, after=after)))
+
+    async def document_chunks(self, document_id: str, *, collection: str = DEFAULT_COLLECTION) -> list[ChunkHit]:
+        """Return the chunks of a document that readers see, in order."""
+        return await self._run(self._client.document_chunks, document_id, collection=collection)
+
+    async def wait_document(
+        self,
+        document_id: str,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        timeout: float = 60.0,  # noqa: ASYNC109
+    ) -> DocumentStatus:
+        """Wait until the newest version of a document is searchable."""
+        return await self._run(self._client.wait_document, document_id, collection=collection, timeout=timeout)
+
+    async def wait_documents(
+        self,
+        receipts: Iterable[Receipt],
+        *,
+        timeout: float = 60.0,  # noqa: ASYNC109
+    ) -> list[Settled]:
+        """Wait until documents that were sent are searchable or have failed."""
+        return await self._run(self._client.wait_documents, receipts, timeout=timeout)
+
+    async def submit_query(
+        self,
+        text: str,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        timeout: float = 60.0,  # noqa: ASYNC109 - the job's, not this call's
+        job_id: str | None = None,
+        **choices: Any,
+    ) -> Job:
+        """Submit a query and return its job at once."""
+        submit = partial(self._client.submit_query, text, collection=collection, filters=filters, timeout=timeout)
+        return await self._run(submit, job_id=job_id, **choices)
+
+    async def result(self, job_id: str) -> Job:
+        """Return a job as it is now."""
+        return await self._run(self._client.result, job_id)
+
+    async def wait(self, job_id: str, *, timeout: float = 60.0) -> Job:  # noqa: ASYNC109 - the job outlives it
+        """Wait for a job to end; return it as it is when `timeout` seconds are over, ended or not."""
+        return await self._client.parts.jobs.wait_async(job_id, timeout)
+
+    async def query(self, text: str, *, timeout: float = 60.0, **options: Any) -> QueryResult:  # noqa: ASYNC109
+        """Submit a query, wait for it, and return the answer or the refusal."""
+        job = await self.submit_query(text, timeout=timeout, **options)
+        return result_of(await self.wait(job.job_id, timeout=timeout + 1.0))
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job, and return it as it then is: one that had ended stays as it was."""
+        return await self._run(self._client.cancel, job_id)
+
+    async def collections(self) -> list[CollectionRecord]:
+        """Return all collections by name."""
+        return await self._run(self._client.collections)
+
+    async def collection(self, name: str) -> CollectionRecord:
+        """Return a collection."""
+        return await self._run(self._client.collection, name)
+
+    async def set_collection(self, name: str, **choices: Any) -> CollectionRecord:
+        """Set a collection's own choices for queries, in place of those it had."""
+        return await self._run(self._client.set_collection, name, **choices)
+
+    async def delete_collection(self, name: str) -> None:
+        """Delete a collection with all its documents."""
+        await self._run(self._client.delete_collection, name)
+
+    async def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
+        """Return the metadata fields that can be filtered on, and their types."""
+        return await self._run(self._client.field_types, collection)
+
+    async def _run(self, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Run a call that talks to a server in a thread of this client."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **options))

@@ -1,0 +1,106 @@
+"""`opinion collections`: sets of documents with choices of their own."""
+
+from typing import Any
+
+import click
+
+from second_opinion.gateway.cli.rendering.records import choices_text, moment
+from second_opinion.gateway.cli.session import Session, with_session
+from second_opinion.gateway.cli.terminal import as_data
+from second_opinion.schemas.collection import CollectionRecord
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Leave out summaries, hints and progress; never errors.")
+@click.pass_context
+def collections(ctx: click.Context, /, **_options: bool) -> Any:
+    r"""List, set up or delete collections.
+
+    \b
+    Examples:
+      opinion collections
+      opinion collections show team
+      opinion collections set team --floor 0.5 --top-k 5
+      opinion collections delete team --yes
+    """
+    return ctx.invoke(list_collections) if ctx.invoked_subcommand is None else None
+
+
+@collections.command("list")
+@with_session
+def list_collections(session: Session) -> int:
+    """List all collections and the choices each has of its own."""
+    found = session.client.collections()
+    terminal = session.terminal
+    if terminal.as_json:
+        terminal.json(found)
+        return 0
+    terminal.rows((one.name, choices_text(one)) for one in found)
+    if not found:
+        terminal.neutral("No collections yet")
+        terminal.hint("opinion ingest PATH makes the first one")
+    return 0
+
+
+@collections.command()
+@click.argument("name")
+@with_session
+def show(session: Session, *, name: str) -> int:
+    """Show a collection: its index, its own choices, its metadata fields."""
+    return _show(session, session.client.collection(name))
+
+
+@collections.command("set")
+@click.argument("name")
+@click.option("--floor", type=click.FloatRange(0.0, 1.0), help="Relevance below which nothing is shown.")
+@click.option("--top-k", type=click.IntRange(1, 100), help="The most passages to keep.")
+@click.option("--candidates", type=click.IntRange(1, 1_000), help="How many candidates the reranker reads.")
+@click.option("--chunks-per-document", type=click.IntRange(1, 1_000), help="The most passages of one document.")
+@click.option("--bm25-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the BM25 list in fusion.")
+@click.option("--knn-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the kNN list in fusion.")
+@click.option("--reset", is_flag=True, help="Forget the choices made before.")
+@with_session
+def set_collection(session: Session, *, name: str, reset: bool, **choices: Any) -> int:
+    """Set how queries to a collection are answered when they do not say; what is not named stays.
+
+    A collection that is not there is made.
+    """
+    said = {key: value for key, value in choices.items() if value is not None}
+    if not said and not reset:
+        raise click.UsageError("Name at least one choice, or --reset.")
+    known = {one.name: one for one in session.client.collections()}
+    before = {} if reset or name not in known else _own(known[name])
+    return _show(session, session.client.set_collection(name, **{**before, **said}))
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_session
+def delete(session: Session, *, name: str, yes: bool) -> int:
+    """Delete a collection with all its documents."""
+    session.client.collection(name)
+    if not yes:
+        click.confirm(f"Delete the collection {name} with all its documents?", abort=True, err=True)
+    session.client.delete_collection(name)
+    if session.terminal.as_json:
+        session.terminal.json({"deleted": name})
+    else:
+        session.terminal.done(f"Deleted {name}")
+    return 0
+
+
+def _own(collection: CollectionRecord) -> dict[str, Any]:
+    return collection.overrides.model_dump(exclude_none=True, exclude={"schema_version"})
+
+
+def _show(session: Session, found: CollectionRecord) -> int:
+    types = session.client.field_types(found.name)
+    if session.terminal.as_json:
+        session.terminal.json({**as_data(found), "fields": types})
+        return 0
+    fields = " ".join(f"{name}:{kind}" for name, kind in types.items())
+    facts = [("name", found.name), ("index", found.index), ("choices", choices_text(found)), ("fields", fields)]
+    session.terminal.rows([*facts, ("created", moment(found.created_at))])
+    return 0

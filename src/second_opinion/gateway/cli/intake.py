@@ -1,0 +1,112 @@
+"""Sending and following documents for `opinion ingest`, with a count of everything."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from second_opinion.gateway.client import Client
+from second_opinion.gateway.sources import Unreadable
+from second_opinion.gateway.watching import DocumentWatch, Settled
+from second_opinion.schemas.document import AcceptOutcome, DocumentInput, Receipt
+from second_opinion.schemas.errors import ErrorInfo
+
+POLL_SECONDS: Final = 0.2
+
+
+class Progress(Protocol):
+    """Something that shows how far it is."""
+
+    def advance(self, count: int = 1) -> None:
+        """Show that `count` more are done."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many documents had which fate.
+
+    Attributes:
+        accepted: Recorded in Elasticsearch by this run.
+        unchanged: Recorded before with the same content.
+        superseded: Older than what is recorded, and left out.
+        searchable: Seen by queries now; of the accepted and unchanged ones that were waited for.
+        chunks: Chunks of those.
+    """
+
+    accepted: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    searchable: int = 0
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A document that did not get in, and why."""
+
+    name: str
+    error: ErrorInfo
+
+
+class Intake:
+    """One run of `opinion ingest`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._watch = DocumentWatch(client.document_statuses)
+        self.counts = Counts()
+        self.failures: list[Failure] = []
+
+    @property
+    def pending(self) -> int:
+        """How many accepted documents are not settled yet."""
+        return self._watch.pending
+
+    def send(self, documents: Iterable[DocumentInput | Unreadable], progress: Progress) -> None:
+        """Send all documents; those that cannot be read or accepted become failures."""
+        for receipt in self._client.stream_documents(self._readable(documents, progress)):
+            self._count(receipt)
+            progress.advance()
+
+    def wait(self, patience: float, progress: Progress) -> None:
+        """Follow the accepted documents until all have settled, or `patience` seconds went by without one that did."""
+        until = time.monotonic() + patience
+        while self._watch.pending:
+            settled = self._watch.poll()
+            for one in settled:
+                self._settle(one)
+            progress.advance(len(settled))
+            if settled:
+                until = time.monotonic() + patience
+            elif time.monotonic() >= until:
+                return
+            else:
+                time.sleep(POLL_SECONDS)
+
+    def _readable(self, documents: Iterable[DocumentInput | Unreadable], progress: Progress) -> Iterator[DocumentInput]:
+        for document in documents:
+            if isinstance(document, DocumentInput):
+                yield document
+            else:
+                self.failures.append(Failure(document.name, document.error))
+                progress.advance()
+
+    def _count(self, receipt: Receipt) -> None:
+        match receipt.outcome:
+            case AcceptOutcome.REJECTED if receipt.error is not None:
+                self.failures.append(Failure(receipt.document_id, receipt.error))
+            case AcceptOutcome.SUPERSEDED:
+                self.counts.superseded += 1
+            case AcceptOutcome.UNCHANGED:
+                self.counts.unchanged += 1
+                self._watch.add([receipt])
+            case _:
+                self.counts.accepted += 1
+                self._watch.add([receipt])
+
+    def _settle(self, one: Settled) -> None:
+        if one.searchable and one.status is not None:
+            self.counts.searchable += one.status.searchable
+            self.counts.chunks += one.status.chunks
+        elif one.status is not None and one.status.error is not None:
+            self.failures.append(Failure(one.receipt.document_id, one.status.error))

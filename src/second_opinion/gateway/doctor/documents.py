@@ -1,0 +1,39 @@
+"""The documents: whether any wait although they should not, or have failed."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from second_opinion.gateway.doctor.findings import Finding, warning, well
+from second_opinion.schemas.document import DocumentState
+from second_opinion.schemas.errors import OpinionError
+from second_opinion.workers.bootstrap import Stores, open_elasticsearch
+from second_opinion.workers.settings import Settings
+
+MOST: Final = 1_000
+
+
+def check_documents(settings: Settings) -> Iterator[Finding]:
+    """Look at every collection: its index fits the models, and how many of its documents have failed."""
+    stores = open_elasticsearch(settings)
+    try:
+        names = stores.collections.names()
+        if not names:
+            yield well("collections", "none yet")
+        for name in names:
+            yield _collection(stores, name)
+    finally:
+        stores.connection.close()
+
+
+def _collection(stores: Stores, name: str) -> Finding:
+    part = f"collection {name}"
+    try:
+        chunks = stores.chunks.count(stores.collections.get(name).index)
+    except OpinionError as problem:
+        return warning(part, problem.message, problem.hint)
+    failed = stores.documents.listed(name, state=DocumentState.FAILED.value, after=None, limit=MOST)
+    told = f"{chunks:,} chunks"
+    if failed:
+        count = f"{len(failed):,}" + ("+" if len(failed) == MOST else "")
+        return warning(part, f"{told}, {count} documents failed", f"See why: opinion dead-letters list -c {name}")
+    return well(part, told)

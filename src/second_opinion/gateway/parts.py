@@ -1,0 +1,39 @@
+"""What a client works with: the ports behind it, whoever made them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from second_opinion.pipeline.ingest import Policy, Stores
+from second_opinion.pipeline.ports import JobStore
+from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
+from second_opinion.workers.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The connections of one client.
+
+    Attributes:
+        stores: Where documents are recorded and read.
+        policy: How documents are put into messages.
+        close: Gives the connections back.
+    """
+
+    stores: Stores
+    policy: Policy
+    queries: QueryDesk
+    jobs: JobStore
+    close: Callable[[], None] = lambda: None
+
+
+def connect(settings: Settings) -> Parts:
+    """Return the parts for the servers that the settings name. Nothing is connected before it is used."""
+    held = callers(settings)
+    return Parts(
+        stores=ingest_stores(held.stores, held.queue),
+        policy=ingest_policy(settings),
+        queries=held.queries,
+        jobs=held.jobs,
+        close=held.close,
+    )

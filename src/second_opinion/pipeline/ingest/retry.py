@@ -1,0 +1,103 @@
+"""Try failed documents again: a new operation on what was sent before."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from second_opinion.pipeline.ingest.clean import remove_leftovers
+from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.stores import Policy, Stores
+from second_opinion.pipeline.ports import Seen, Swap
+from second_opinion.schemas.document import (
+    AcceptOutcome,
+    ContentRecord,
+    DocumentRecord,
+    DocumentState,
+    Receipt,
+    document_key,
+)
+from second_opinion.schemas.errors import BrokerUnavailable, OpinionError, PermanentError, UnknownDocument
+
+log = structlog.get_logger(__name__)
+
+
+def retry_failed(stores: Stores, policy: Policy, collection: str, document_ids: Sequence[str]) -> list[Receipt]:
+    """Begin anew on documents that have failed; return a receipt for each, in order.
+
+    One that is not failed any more is `unchanged`. One whose content was never recorded is `rejected`.
+
+    Raises:
+        StoreUnavailable: If Elasticsearch cannot be had. Trying again is safe.
+    """
+    keys = [document_key(collection, name) for name in document_ids]
+    seen = stores.documents.get(keys)
+    failed = {key: one for key, one in seen.items() if one.record.state is DocumentState.FAILED}
+    contents = stores.contents.get([one.record.ref for one in failed.values()])
+    begun: dict[str, DocumentRecord] = {}
+    swaps: dict[str, Swap] = {}
+    copies: list[ContentRecord] = []
+    for key, one in failed.items():
+        content = contents.get(one.record.ref)
+        if content is not None:
+            begun[key] = _begun(one.record, content, target=stores.ids.new(), at=stores.clock.now())
+            copies.append(
+                content.model_copy(update={"target": begun[key].target, "written_at": begun[key].accepted_at})
+            )
+            swaps[key] = Swap(begun[key], one)
+    stores.contents.create(copies)
+    stored = dict(zip(swaps, stores.documents.swap(list(swaps.values())), strict=True))
+    won = {key: one for key, one in stored.items() if one is not None}
+    remove_leftovers(stores, [(failed[key].record, one.record) for key, one in won.items()])
+    _enqueue(stores, policy, list(won.values()))
+    return [
+        _receipt(collection, name, seen.get(key), key in failed, won.get(key), lost=key in stored and key not in won)
+        for name, key in zip(document_ids, keys, strict=True)
+    ]
+
+
+def _begun(failed: DocumentRecord, content: ContentRecord, *, target: str, at: float) -> DocumentRecord:
+    return failed.model_copy(
+        update={
+            "target": target,
+            "state": DocumentState.RECEIVED,
+            "needs_extraction": content.content is not None,
+            "attempts": 0,
+            "lease_owner": None,
+            "lease_until": 0.0,
+            "not_before": 0.0,
+            "enqueued_at": at,
+            "error": None,
+            "accepted_at": at,
+            "updated_at": at,
+        }
+    )
+
+
+def _enqueue(stores: Stores, policy: Policy, begun: Sequence[Seen]) -> None:
+    try:
+        enqueue(stores.queue, [one.record for one in begun], policy)
+    except BrokerUnavailable as problem:
+        # They are recorded; the reconciler enqueues what is known to be in no queue.
+        log.warning("retried_but_not_enqueued", documents=len(begun), error=problem.message)
+        stores.documents.swap([Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in begun])
+
+
+def _receipt(  # noqa: PLR0913 - one fact each
+    collection: str, document_id: str, before: Seen | None, failed: bool, begun: Seen | None, *, lost: bool
+) -> Receipt:
+    error: OpinionError | None = None
+    if before is None:
+        error = UnknownDocument(f"there is no document {document_id!r} in collection {collection!r}")
+    elif failed and begun is None and not lost:
+        error = PermanentError(
+            f"what was sent for document {document_id!r} was rejected and not kept",
+            hint="Correct it and send it again.",
+        )
+    outcome = AcceptOutcome.REJECTED if error else AcceptOutcome.ACCEPTED if begun else AcceptOutcome.UNCHANGED
+    return Receipt(
+        collection=collection,
+        document_id=document_id,
+        outcome=outcome,
+        target=begun.record.target if begun else None,
+        error=error.info() if error else None,
+    )
