@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from second_opinion.ops.stack import LocalStack
+from second_opinion.pipeline.adapters.elasticsearch import Connection, ConnectionOptions, IndexNames
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.schemas.errors import StackError
 
@@ -71,3 +72,21 @@ def namespace(redis_url: str) -> Iterator[str]:
     if keys:
         client.delete(*keys)
     client.close()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(elasticsearch_url: str) -> Iterator[Connection]:
+    """A connection to Elasticsearch."""
+    connection = Connection(ConnectionOptions(urls=(elasticsearch_url,)))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def names(elasticsearch: Connection) -> Iterator[IndexNames]:
+    """Index names of this test alone; the indices are removed behind it."""
+    names = IndexNames(f"test-{uuid.uuid4().hex[:12]}")
+    yield names
+    made = elasticsearch.reads.indices.get(index=f"{names.prefix}-*", expand_wildcards="all")
+    if made.body:
+        elasticsearch.writes.indices.delete(index=list(made.body))
