@@ -53,6 +53,7 @@ def _concurrency(role: Role, spec: RoleSpec, settings: Settings) -> int:
 
 def _arguments(role: Role, spec: RoleSpec, concurrency: int) -> list[str]:
     arguments = [
+        "--quiet",
         "worker",
         f"--pool={spec.pool}",
         f"--concurrency={concurrency}",

@@ -51,7 +51,9 @@ class TaskRunner:
                 log.exception("task_broke")
             milliseconds = round((time.perf_counter() - started) * 1_000, 1)
             if error is None:
-                log.info("task_done", milliseconds=milliseconds, **facts)
+                # A tick that found nothing to do happens every few seconds and says nothing.
+                tell = log.info if any(facts.values()) else log.debug
+                tell("task_done", milliseconds=milliseconds, **facts)
             else:
                 log.warning("task_failed", milliseconds=milliseconds, code=error.code, error=error.message, **facts)
 
