@@ -83,7 +83,7 @@ def document_key(collection: str, document_id: str) -> str:
     digest = hashlib.blake2b(digest_size=20)
     digest.update(collection.encode())
     digest.update(b"\x00")
-    digest.update(document_id.encode())
+    digest.update(document_id.encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
