@@ -131,7 +131,7 @@ def test_removal_needs_the_latest_view(kept: Kept) -> None:
 
 
 def test_lost_documents_are_those_in_no_queue(kept: Kept) -> None:
-    """Expired leases and let-go documents whose time has come are lost; queued, leased, future and done ones are not."""
+    """Expired leases and let-go documents whose time has come are lost; queued, leased and done ones are not."""
     kept.create(a_record("expired", lease_owner="x", lease_until=NOW - 1))
     kept.create(a_record("let-go", enqueued_at=0.0, not_before=NOW - 1, accepted_at=NOW - 5))
     kept.create(a_record("future", enqueued_at=0.0, not_before=NOW + 1))
