@@ -8,7 +8,7 @@ needs the `torch` extra only for the comparison with the reference; what it writ
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -41,7 +41,7 @@ def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> M
     """Write the model folder and return its manifest."""
     destination.mkdir(parents=True, exist_ok=True)
     write_graph(source, destination / MODEL_FILE, recipe)
-    _write_tokenizer(source.folder / TOKENIZER_FILE, destination / TOKENIZER_FILE)
+    _write_tokenizer(source.tokenizer, destination / TOKENIZER_FILE)
     reranks = source.kind == "reranker"
     manifest = Manifest(
         kind=source.kind,
@@ -72,10 +72,9 @@ def write_graph(source: Source, path: Path, recipe: Recipe) -> None:
         graph.save(path, output, "vector", ["batch", source.encoder.words.shape[1]])
 
 
-def _write_tokenizer(source: Path, destination: Path) -> None:
-    tokenizer = json.loads(source.read_text(encoding="utf-8"))
-    tokenizer["truncation"] = tokenizer["padding"] = None
-    compact = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+def _write_tokenizer(tokenizer: dict[str, Any], destination: Path) -> None:
+    quiet = {**tokenizer, "truncation": None, "padding": None}
+    compact = json.dumps(quiet, ensure_ascii=False, separators=(",", ":"))
     destination.write_text(compact, encoding="utf-8")
 
 

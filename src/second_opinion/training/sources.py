@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
+from second_opinion.pipeline.adapters.onnx_model import TOKENIZER_FILE
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.onnx_encoder import EncoderWeights, LayerWeights, Norm
 from second_opinion.training.onnx_graph import Floats, Graph
@@ -31,6 +32,7 @@ class Source:
         kind: What it becomes.
         head: Adds its head to a graph.
         reference: Computes in PyTorch and float32: scores [N] of pairs, or unit vectors [N, dims] of texts.
+        tokenizer: Description of the tokenizer, with the template of its pairs.
     """
 
     kind: Literal["reranker", "embedder"]
@@ -38,6 +40,7 @@ class Source:
     encoder: EncoderWeights
     head: Head
     reference: Callable[[Sequence[Any]], Floats]
+    tokenizer: dict[str, Any]
 
     @property
     def revision(self) -> str:
@@ -47,24 +50,50 @@ class Source:
 
 
 def read_source(folder: Path) -> Source:
-    """Read a BERT cross-encoder or bi-encoder in Hugging Face's layout.
+    """Read a BERT cross-encoder or bi-encoder in Hugging Face's layout, or a network of this package's training.
 
     Raises:
-        ModelUnusable: If the folder holds neither.
+        ModelUnusable: If the folder holds none of these.
     """
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored = {name: array.astype(np.float32) for name, array in load_file(str(folder / WEIGHTS_FILE)).items()}
+        tokenizer = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise ModelUnusable(f"{folder} holds no model that can be exported: {problem}") from problem
+    if "layers.0.opening" in stored:
+        return _own(folder, stored, tokenizer)
+    config = _config(folder)
     architecture = (config.get("architectures") or ["?"])[0]
     if architecture == _CLASSIFIER:
         weights = {name.removeprefix("bert."): array for name, array in stored.items()}
-        encoder = _bert(weights, config)
-        return Source("reranker", folder, encoder, _classifier(weights), lambda pairs: _cross_encoder(folder, pairs))
+        head, encoder = _classifier(weights), _bert(weights, config)
+        return Source("reranker", folder, encoder, head, lambda pairs: _cross_encoder(folder, pairs), tokenizer)
     if architecture == _BI_ENCODER and (folder / "modules.json").exists():
-        return Source("embedder", folder, _bert(stored, config), _mean_pool, lambda texts: _bi_encoder(folder, texts))
+        encoder = _bert(stored, config)
+        return Source("embedder", folder, encoder, _mean_pool, lambda texts: _bi_encoder(folder, texts), tokenizer)
     raise ModelUnusable(f"{folder} holds a {architecture}; {_CLASSIFIER} and mean-pooled {_BI_ENCODER} can be exported")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ModelUnusable(f"{folder} holds no model that can be exported: {problem}") from problem
+    return config
+
+
+def _own(folder: Path, stored: dict[str, Floats], tokenizer: dict[str, Any]) -> Source:
+    from second_opinion.training import network_source as own  # noqa: PLC0415 - this kind alone needs torch
+
+    network, template = own.network_of(stored), own.twice_framed(tokenizer)
+    return Source(
+        "reranker",
+        folder,
+        own.encoder_of(stored, network.shape.layers),
+        lambda graph, states: own.add_head(network, graph, states),
+        lambda pairs: own.reference_scores(network, template, pairs),
+        template,
+    )
 
 
 def _bert(weights: dict[str, Floats], config: dict[str, Any]) -> EncoderWeights:
