@@ -1,14 +1,12 @@
 """The Celery application, for callers and workers alike."""
 
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
 from kombu import Queue
 
 from second_opinion.workers.routing import QUEUE_OF_TASK, RECONCILE, ROLES, SWEEP
 from second_opinion.workers.settings import Settings
-
-SWEEP_SECONDS: Final = 60.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -63,7 +61,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
 
 
 def _schedule(settings: Settings) -> dict[str, Any]:
-    periods = {RECONCILE: settings.reconcile_seconds, SWEEP: SWEEP_SECONDS}
+    periods = {RECONCILE: settings.reconcile_seconds, SWEEP: settings.sweep_seconds}
     # A tick that nobody took within its period is worth nothing: the next one does the same.
     return {
         task: {"task": task, "schedule": period, "options": {"expires": period}} for task, period in periods.items()

@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """How often work on a document is begun before it is recorded as failed."""
     reconcile_seconds: Seconds = 10.0
     """How often waiting work that is in no queue is looked for."""
+    sweep_seconds: Seconds = 60.0
+    """How often chunks and contents that nothing points to are removed."""
     sweep_grace_seconds: Seconds = 600.0
     """Age before which chunks and contents that nothing points to are left alone."""
     tombstone_seconds: Seconds = 7 * 86_400.0
