@@ -5,9 +5,12 @@ started once for the session. Where that is not possible the tests skip; with `C
 """
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -26,16 +29,16 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers() -> Iterator[Servers]:
     """Elasticsearch and Redis: those that the environment names, or a pair of the session's own."""
     elasticsearch_url = os.environ.get("OPINION_TEST_ELASTICSEARCH_URL")
     redis_url = os.environ.get("OPINION_TEST_REDIS_URL")
     if elasticsearch_url and redis_url:
         yield Servers(elasticsearch_url, redis_url)
         return
-    folder = tmp_path_factory.mktemp("stack")
-    for reached in (folder, *folder.parents[:2]):
-        reached.chmod(0o755)  # Elasticsearch may run under another account, which has to get here.
+    # Not under pytest's own folder: that is closed to the account that Elasticsearch may have to run under.
+    folder = Path(tempfile.mkdtemp(prefix="second-opinion-tests-"))
+    folder.chmod(0o755)
     stack = LocalStack(folder, elasticsearch_port=0, redis_port=0)
     try:
         plan = stack.up({})
@@ -48,6 +51,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield Servers(elasticsearch_url or plan.elasticsearch_url, redis_url or plan.jobs_url)
     finally:
         stack.down()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
