@@ -33,9 +33,10 @@ def judge(scored: Sequence[ScoredCandidate], choices: QueryDefaults) -> Verdict:
     for candidate in scored:
         _require_judgeable(candidate)
     ordered = sorted(scored, key=lambda candidate: (-candidate.raw_score, candidate.fused.fused_rank))
+    decisions = decide([(one.fused.candidate.chunk.key, one.relevance) for one in ordered], choices)
     judged = tuple(
         JudgedCandidate(scored=candidate, rank=rank, decision=decision)
-        for rank, (candidate, decision) in enumerate(zip(ordered, _decide(ordered, choices), strict=True), start=1)
+        for rank, (candidate, decision) in enumerate(zip(ordered, decisions, strict=True), start=1)
     )
     best = max((candidate.relevance for candidate in scored), default=None)
     kept = sum(one.decision is Decision.KEPT for one in judged)
@@ -50,12 +51,12 @@ def judge(scored: Sequence[ScoredCandidate], choices: QueryDefaults) -> Verdict:
     )
 
 
-def _decide(ordered: Iterable[ScoredCandidate], choices: QueryDefaults) -> list[Decision]:
+def decide(ordered: Iterable[tuple[str, float]], choices: QueryDefaults) -> list[Decision]:
+    """Return the decision on each (document, relevance) of candidates in their final order: rules 2 to 4."""
     decisions: list[Decision] = []
     kept_of_document: Counter[str] = Counter()
-    for candidate in ordered:
-        document = candidate.fused.candidate.chunk.key
-        if not candidate.relevance >= choices.floor:
+    for document, relevance in ordered:
+        if not relevance >= choices.floor:
             decisions.append(Decision.BELOW_FLOOR)
         elif kept_of_document[document] >= choices.chunks_per_document:
             decisions.append(Decision.OVER_DOCUMENT_CAP)

@@ -17,7 +17,8 @@ from second_opinion.schemas.document import ContentRecord, DocumentRecord, Docum
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import Filter, Query
-from second_opinion.schemas.verdict import CalibrationSource, QueryResult
+from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces, Trace, TraceScope, TraceSpread
+from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult
 
 Vectors = NDArray[np.float32]
 Scale = Literal["logit", "probability"]
@@ -433,3 +434,41 @@ class TaskQueue(Protocol):
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
+
+
+class TraceStore(Protocol):
+    """Traces of queries, kept for a limited time. They may be a second or two behind the answers."""
+
+    def write(self, traces: Sequence[Trace]) -> list[ErrorInfo | None]:
+        """Write traces; return an error or None for each. One of the same job replaces the earlier one."""
+
+    def get(self, job_id: str) -> Trace | None:
+        """Return the newest trace of a job."""
+
+    def scorers(self, scope: TraceScope) -> list[ScorerTraces]:
+        """Return the scorers of these traces, the one with the newest trace first."""
+
+    def spread(self, scope: TraceScope, floors: Sequence[float]) -> TraceSpread:
+        """Return how relevance is spread over these traces, and what each of `floors` would have done."""
+
+    def newest(self, scope: TraceScope, query_hashes: Sequence[str]) -> dict[str, Trace]:
+        """Return the newest of these traces for each question; without those that have none."""
+
+    def changed(self, scope: TraceScope, floor: float, outcome: Outcome, *, limit: int) -> list[ReplayedQuery]:
+        """Return the newest queries that ended otherwise but would have ended with `outcome` at this floor."""
+
+    def count_changed(self, scope: TraceScope, floor: float, outcome: Outcome) -> int:
+        """Return how many queries `changed` has to tell of."""
+
+    def drop(self, *, before: float) -> int:
+        """Remove traces made before a moment, as far as whole indices hold nothing newer; return how many indices."""
+
+
+class JudgementStore(Protocol):
+    """Judgements of passages for questions. They are kept until they are replaced."""
+
+    def write(self, judgements: Sequence[Judgement]) -> None:
+        """Write judgements, each in place of an earlier one of the same pair."""
+
+    def listed(self, collection: str | None, *, after: str | None, limit: int) -> list[Judgement]:
+        """Return judgements by their key, of one collection or of all, those behind `after`; sees every write."""

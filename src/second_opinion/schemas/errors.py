@@ -27,7 +27,10 @@
         ├── NotFound
         │   ├── UnknownCollection
         │   ├── UnknownDocument
-        │   └── UnknownJob
+        │   ├── UnknownJob
+        │   ├── UnknownTrace
+        │   └── UnknownCandidate
+        ├── NotEnoughJudgements        too little is judged to say anything of a floor
         ├── JobCancelled
         ├── DeadlineExceeded
         ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
@@ -294,6 +297,26 @@ class UnknownJob(NotFound):
 
     code = "unknown_job"
     default_hint = "Submit the query again; results are kept for a limited time."
+
+
+class UnknownTrace(NotFound):
+    """No trace has this id: the query is too old, was not answered, or traces are switched off."""
+
+    code = "unknown_trace"
+    default_hint = "Traces are kept for OPINION_TRACE_DAYS days; ask the query again."
+
+
+class UnknownCandidate(NotFound):
+    """The query had no such candidate."""
+
+    code = "unknown_candidate"
+
+
+class NotEnoughJudgements(PermanentError):
+    """Too little is judged, or all of it alike, to say anything of a floor."""
+
+    code = "not_enough_judgements"
+    default_hint = "Judge more candidates, good and bad ones: opinion judge JOB CHUNK relevant (or irrelevant)"
 
 
 class JobCancelled(PermanentError):

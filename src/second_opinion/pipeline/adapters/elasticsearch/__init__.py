@@ -1,4 +1,4 @@
-"""Elasticsearch as the system of record: documents, contents, chunks and collections."""
+"""Elasticsearch as the system of record: documents, contents, chunks, collections, traces and judgements."""
 
 from second_opinion.pipeline.adapters.elasticsearch.chunks import ElasticsearchChunks
 from second_opinion.pipeline.adapters.elasticsearch.collections import ElasticsearchCollections
@@ -6,6 +6,8 @@ from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.contents import ElasticsearchContents
 from second_opinion.pipeline.adapters.elasticsearch.documents import ElasticsearchDocuments
 from second_opinion.pipeline.adapters.elasticsearch.indices import IndexNames
+from second_opinion.pipeline.adapters.elasticsearch.judgements import ElasticsearchJudgements
+from second_opinion.pipeline.adapters.elasticsearch.traces import ElasticsearchTraces
 
 __all__ = [
     "Connection",
@@ -14,5 +16,7 @@ __all__ = [
     "ElasticsearchCollections",
     "ElasticsearchContents",
     "ElasticsearchDocuments",
+    "ElasticsearchJudgements",
+    "ElasticsearchTraces",
     "IndexNames",
 ]

@@ -36,6 +36,23 @@ CONTENT_FIELDS: Final[dict[str, Any]] = {
     "written_at": DOUBLE,
 }
 COLLECTION_FIELDS: Final[dict[str, Any]] = {"name": KEYWORD}
+# `shown.1` is the highest relevance of what a floor of 0.0 would show, `shown.2` the next, and so on up to the largest
+# top_k: aggregations over one field with many values would count traces, not values.
+TRACE_FIELDS: Final[dict[str, Any]] = {
+    "job_id": KEYWORD,
+    "collection": KEYWORD,
+    "at": DOUBLE,
+    "query_hash": KEYWORD,
+    "scorer": KEYWORD,
+    "outcome": KEYWORD,
+    "floor": DOUBLE,
+    "best_relevance": DOUBLE,
+    "shown": {"properties": {str(place): DOUBLE for place in range(1, 101)}},
+    "kept": INTEGER,
+    "candidate_count": INTEGER,
+    "shown_count": INTEGER,
+}
+JUDGEMENT_FIELDS: Final[dict[str, Any]] = {"key": KEYWORD, "collection": KEYWORD, "judged_at": DOUBLE}
 
 VECTOR_OPTIONS: Final[dict[str, Any]] = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
 
@@ -61,6 +78,16 @@ class IndexNames:
         """Collections and their choices."""
         return f"{self.prefix}-collections"
 
+    @property
+    def judgements(self) -> str:
+        """What people say of passages."""
+        return f"{self.prefix}-judgements"
+
+    @property
+    def traces(self) -> str:
+        """First part of the names of all trace indices; each holds the traces of some days."""
+        return f"{self.prefix}-traces"
+
     def chunks(self, collection: str, generation: int = 1) -> str:
         """The physical chunk index of a collection; each reindex makes a new generation."""
         return f"{self.prefix}-chunks-{collection}-{generation:06d}"
@@ -74,6 +101,11 @@ def write_alias(index: str) -> str:
 def system_mappings(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the mappings of an index that is mostly carried along."""
     return {"dynamic": False, "properties": fields}
+
+
+def trace_mappings() -> dict[str, Any]:
+    """Return the mappings of a trace index; what is only there to be counted is not stored a second time."""
+    return {**system_mappings(TRACE_FIELDS), "_source": {"excludes": ["shown"]}}
 
 
 def chunk_settings() -> dict[str, Any]:
