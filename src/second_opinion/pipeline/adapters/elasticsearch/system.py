@@ -9,6 +9,9 @@ from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.errors import kind, store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import SYSTEM_SETTINGS, system_mappings
 
+# The first index of a node that has just started takes a busy machine longer than any read or write may.
+MAKE_SECONDS: Final = 60.0
+
 
 class SystemIndex:
     """One index of the system. Made by the first writer; Elasticsearch would otherwise guess a mapping."""
@@ -46,7 +49,7 @@ def create_index(
     """Create an index; one that is there already, or that another process makes right now, is left as it is."""
     with store_errors():
         try:
-            connection.writes.indices.create(
+            connection.writes.options(request_timeout=MAKE_SECONDS).indices.create(
                 index=name, settings=settings, mappings=mappings, aliases=aliases or {}, wait_for_active_shards="1"
             )
         except BadRequestError as problem:
