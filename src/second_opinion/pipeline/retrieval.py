@@ -10,14 +10,15 @@ against the records:
    it a hit or none. When it does not, the document changed meanwhile and is searched once more, at most three times.
 4. A list that was full and now has too few hits is searched twice as deep, at most twice.
 
-Ranks are counted after all this, from 1, in each list by the list's own score.
+Ranks are counted after all this, from 1, in each list by the list's own score. What step 3 brings in from beyond the
+end of a full list gets no rank there: nobody knows what else stands between.
 """
 
 import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Self
 
 from second_opinion.pipeline.filtering import check_filters
 from second_opinion.pipeline.ports import (
@@ -98,14 +99,21 @@ def retrieve(query: Query, parts: RetrievalParts, *, guard: Guard = no_guard) ->
 
 @dataclass(slots=True)
 class _List:
-    """One list while it is read: hits by chunk id, and whether the index may hold more behind its end."""
+    """One list while it is read: hits by chunk id, and the place of the last one, if there may be more behind it."""
 
     hits: dict[str, ListedHit] = field(default_factory=dict)
-    full: bool = False
+    end: tuple[float, str] | None = None
+
+    @classmethod
+    def of(cls, hits: Sequence[ListedHit], *, full: bool) -> Self:
+        found = cls(end=max(map(_place, hits)) if full and hits else None)
+        found.add(hits)
+        return found
 
     def add(self, hits: Iterable[ListedHit]) -> None:
         for hit in hits:
-            self.hits.setdefault(hit.chunk.chunk_id, hit)
+            if self.end is None or _place(hit) <= self.end:
+                self.hits.setdefault(hit.chunk.chunk_id, hit)
 
     def current(self, committed: dict[str, str]) -> list[ListedHit]:
         return [hit for hit in self.hits.values() if committed.get(hit.chunk.key) == hit.chunk.write_set]
@@ -116,7 +124,7 @@ class _List:
         return {hit.chunk.key for hit in self.hits.values() if hit.chunk.key in committed} - shown
 
     def ranked(self, committed: dict[str, str], depth: int) -> list[ListedHit]:
-        ordered = sorted(self.current(committed), key=lambda hit: (-hit.es_score, hit.chunk.chunk_id))
+        ordered = sorted(self.current(committed), key=_place)
         return [replace(hit, rank=rank) for rank, hit in enumerate(ordered[:depth], start=1)]
 
 
@@ -141,17 +149,18 @@ class _Reader:
     verify_seconds: float = 0.0
 
     def read(self, request: SearchRequest, wanted: int) -> _Read:
-        bm25, knn = _List(), _List()
         hits = self._search(request)
-        bm25.full, knn.full = hits.bm25_full, hits.knn_full
-        _add(hits, bm25, knn)
+        bm25 = _List.of(hits.bm25, full=hits.bm25_full)
+        knn = _List.of(hits.knn, full=hits.knn_full)
         committed = self._committed(request.index, {hit.chunk.key for hit in (*hits.bm25, *hits.knn)})
         open_keys = bm25.stale(committed) | knn.stale(committed)
         for _ in range(MAX_RESOLVING_SEARCHES):
             if not open_keys:
                 break
             searched = {key: committed[key] for key in open_keys}
-            _add(self._search(replace(request, write_sets=tuple(sorted(searched.values())))), bm25, knn)
+            more = self._search(replace(request, write_sets=tuple(sorted(searched.values()))))
+            bm25.add(more.bm25)
+            knn.add(more.knn)
             now = self._committed(request.index, open_keys)
             for key in open_keys:
                 committed.pop(key)
@@ -159,7 +168,7 @@ class _Reader:
             open_keys = {key for key, write_set in now.items() if write_set != searched[key]}
         unresolved = {key for key in open_keys if key in committed}
         dropped = _unresolved_hits((bm25, knn), unresolved, committed)
-        short = any(one.full and len(one.current(committed)) < wanted for one in (bm25, knn))
+        short = any(one.end is not None and len(one.current(committed)) < wanted for one in (bm25, knn))
         depth = request.depth
         return _Read(bm25.ranked(committed, depth), knn.ranked(committed, depth), dropped, depth, short)
 
@@ -198,9 +207,9 @@ def _read_deep_enough(reader: _Reader, request: SearchRequest, wanted: int) -> _
     return found
 
 
-def _add(hits: SearchHits, bm25: _List, knn: _List) -> None:
-    bm25.add(hits.bm25)
-    knn.add(hits.knn)
+def _place(hit: ListedHit) -> tuple[float, str]:
+    """Return what a list is sorted by: the score, highest first, then the chunk id."""
+    return (-hit.es_score, hit.chunk.chunk_id)
 
 
 def _unresolved_hits(lists: Sequence[_List], unresolved: set[str], committed: dict[str, str]) -> int:
