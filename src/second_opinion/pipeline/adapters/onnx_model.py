@@ -74,7 +74,7 @@ def read_manifest(folder: Path, kind: ModelRole) -> Manifest:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ModelUnusable(f"{path} is no model manifest: {where}: {first['msg']}", hint=_HINT) from problem
     if manifest.kind != kind:
-        raise ModelUnusable(f"{folder} holds the {manifest.kind} {manifest.model}, not a {kind}", hint=_HINT)
+        raise ModelUnusable(f"{folder} holds {manifest.model}, of kind {manifest.kind} and not {kind}", hint=_HINT)
     _compare(folder / MODEL_FILE, manifest.model_sha256)
     _compare(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
     return manifest

@@ -7,12 +7,12 @@ from pathlib import Path
 import onnxruntime as ort
 
 from second_opinion.models import BUNDLED, model_folder
-from second_opinion.pipeline.adapters.onnx_engine import Engine, Model
+from second_opinion.pipeline.adapters.onnx_engine import Engine, Model, Outcome
 from second_opinion.pipeline.adapters.onnx_kernel import kernel_class
 from second_opinion.pipeline.adapters.onnx_model import MODEL_FILE, TOKENIZER_FILE, read_manifest
 from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
 from second_opinion.pipeline.ports import Guard, RerankerSpec, no_guard
-from second_opinion.schemas.errors import ModelUnusable, OpinionError, RerankUnavailable
+from second_opinion.schemas.errors import ModelUnusable, OpinionError, Overloaded, RerankUnavailable
 
 
 class OnnxReranker:
@@ -66,12 +66,10 @@ class OnnxReranker:
             TextUnreadable: If the model fails on a passage.
         """
         read = partial(self.tokenizer.pair, self.tokenizer.query(query))
-        scores = []
-        for outcome in self._engine.run(passages, read, guard=guard):
-            if isinstance(outcome, OpinionError):
-                raise _as_port_error(outcome)
-            scores.append(float(outcome[0]))
-        return scores
+        try:
+            return [_score(outcome) for outcome in self._engine.run(passages, read, guard=guard)]
+        except Overloaded as problem:
+            raise RerankUnavailable(problem.message) from problem
 
     def reads_whole(self, query: str, passage: str) -> bool:
         """Tell whether the pair fits the window, so that nothing of the passage is left out."""
@@ -82,5 +80,7 @@ class OnnxReranker:
         self._engine.close()
 
 
-def _as_port_error(problem: OpinionError) -> OpinionError:
-    return RerankUnavailable(problem.message) if problem.transient else problem
+def _score(outcome: Outcome) -> float:
+    if isinstance(outcome, OpinionError):
+        raise outcome
+    return float(outcome[0])
