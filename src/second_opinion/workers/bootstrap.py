@@ -4,6 +4,7 @@ Each function opens what one kind of process needs and nothing more: a caller lo
 reranker. Nothing is connected before it is used, but models are loaded, and checked, at once.
 """
 
+import atexit
 from dataclasses import dataclass
 
 from second_opinion.models import model_folder
@@ -14,6 +15,8 @@ from second_opinion.pipeline.adapters.elasticsearch import (
     ElasticsearchCollections,
     ElasticsearchContents,
     ElasticsearchDocuments,
+    ElasticsearchJudgements,
+    ElasticsearchTraces,
     IndexNames,
 )
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
@@ -39,6 +42,7 @@ from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.trace_writer import TraceWriter
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -52,6 +56,8 @@ class Stores:
     contents: ElasticsearchContents
     chunks: ElasticsearchChunks
     collections: ElasticsearchCollections
+    traces: ElasticsearchTraces
+    judgements: ElasticsearchJudgements
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,9 @@ class MaintenanceParts:
     reconciler: Reconciler
     sweeper: Sweeper
     jobs: RedisJobs
+    traces: ElasticsearchTraces
+    trace_days: int
+    clock: SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,12 @@ class RetrieveParts:
 
 @dataclass(frozen=True, slots=True)
 class RerankParts:
-    """What a rerank worker works with."""
+    """What a rerank worker works with.
+
+    Attributes:
+        traces: None when no traces are kept.
+        trace_query_text: Traces keep the question's text.
+    """
 
     work: JobWork
     judgement: JudgementParts
@@ -115,6 +129,8 @@ class RerankParts:
     jobs: RedisJobs
     queue: CeleryTaskQueue
     clock: SystemClock
+    traces: TraceWriter | None = None
+    trace_query_text: bool = True
 
 
 def fingerprint(settings: Settings) -> IndexFingerprint:
@@ -130,10 +146,10 @@ def fingerprint(settings: Settings) -> IndexFingerprint:
     )
 
 
-def open_elasticsearch(settings: Settings) -> Stores:
-    """Return the stores in Elasticsearch."""
+def open_connection(settings: Settings) -> Connection:
+    """Return a client of Elasticsearch."""
     password, api_key = settings.elasticsearch_password, settings.elasticsearch_api_key
-    connection = Connection(
+    return Connection(
         ConnectionOptions(
             urls=tuple(url.strip() for url in settings.elasticsearch_url.split(",")),
             username=settings.elasticsearch_username,
@@ -143,13 +159,24 @@ def open_elasticsearch(settings: Settings) -> Stores:
             timeout=settings.elasticsearch_timeout,
         )
     )
-    names = IndexNames(settings.index_prefix)
+
+
+def open_traces(settings: Settings, connection: Connection) -> ElasticsearchTraces:
+    """Return the trace store."""
+    return ElasticsearchTraces(connection, IndexNames(settings.index_prefix), days=settings.trace_days)
+
+
+def open_elasticsearch(settings: Settings) -> Stores:
+    """Return the stores in Elasticsearch."""
+    connection, names = open_connection(settings), IndexNames(settings.index_prefix)
     return Stores(
         connection=connection,
         documents=ElasticsearchDocuments(connection, names),
         contents=ElasticsearchContents(connection, names),
         chunks=ElasticsearchChunks(connection),
         collections=ElasticsearchCollections(connection, names, fingerprint(settings)),
+        traces=open_traces(settings, connection),
+        judgements=ElasticsearchJudgements(connection, names),
     )
 
 
@@ -238,8 +265,16 @@ def extract_parts(settings: Settings) -> ExtractParts:
 
 def maintenance_parts(settings: Settings) -> MaintenanceParts:
     """Return what a maintenance worker works with."""
-    stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
-    return MaintenanceParts(Reconciler(stores, policy), Sweeper(stores, policy), open_jobs(settings))
+    opened, policy = open_elasticsearch(settings), ingest_policy(settings)
+    stores = ingest_stores(opened, open_queue(settings))
+    return MaintenanceParts(
+        reconciler=Reconciler(stores, policy),
+        sweeper=Sweeper(stores, policy),
+        jobs=open_jobs(settings),
+        traces=opened.traces,
+        trace_days=settings.trace_days,
+        clock=SystemClock(),
+    )
 
 
 def open_reranker(settings: Settings) -> tuple[Reranker, Calibration]:
@@ -273,6 +308,15 @@ def retrieve_parts(settings: Settings) -> RetrieveParts:
     )
 
 
+def open_trace_writer(settings: Settings) -> TraceWriter | None:
+    """Return what writes traces until the process ends; None when none are kept."""
+    if settings.trace_days == 0:
+        return None
+    writer = TraceWriter(open_traces(settings, open_connection(settings)))
+    atexit.register(writer.close)
+    return writer
+
+
 def rerank_parts(settings: Settings) -> RerankParts:
     """Return what a rerank worker works with."""
     reranker, calibration = open_reranker(settings)
@@ -284,4 +328,6 @@ def rerank_parts(settings: Settings) -> RerankParts:
         jobs=jobs,
         queue=open_queue(settings),
         clock=clock,
+        traces=open_trace_writer(settings),
+        trace_query_text=settings.trace_query_text,
     )

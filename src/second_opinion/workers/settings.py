@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     tombstone_seconds: Seconds = 7 * 86_400.0
     """How long a deleted document is remembered, so that a late message cannot bring it back."""
 
+    trace_days: int = Field(default=30, ge=0, le=366)
+    """Days for which every query's scores are kept, so that a floor can be chosen from them; 0 keeps none."""
+    trace_query_text: bool = True
+    """Keep a question's text in its trace, not only its hash."""
+
     worker_threads: int = Field(default=8, ge=1, le=256)
     """Tasks that a worker with a thread pool runs at once."""
     task_limit_seconds: Seconds = 600.0

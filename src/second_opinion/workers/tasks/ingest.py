@@ -11,6 +11,7 @@ from second_opinion.workers.bootstrap import ExtractParts, IndexParts, Maintenan
 from second_opinion.workers.runner import Facts
 
 EXPIRE_AT_ONCE = 1_000
+DAY = 86_400.0
 
 
 class Tick(Versioned):
@@ -34,8 +35,9 @@ def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
 
 
 def sweep(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Remove chunks and contents that nothing points to, and old tombstones."""
-    return asdict(parts.sweeper.sweep())
+    """Remove chunks and contents that nothing points to, old tombstones and old traces."""
+    swept = asdict(parts.sweeper.sweep())
+    return {**swept, "trace_indices": parts.traces.drop(before=parts.clock.now() - parts.trace_days * DAY)}
 
 
 def time_guard(limit: float) -> Guard:
