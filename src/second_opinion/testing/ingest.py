@@ -140,7 +140,7 @@ class IngestRig:
     def stored_sets(self, collection: str = DEFAULT_COLLECTION) -> list[str]:
         """Return every write set in the index as `key@set`, committed or not."""
         index = self.stores.collections.get(collection).index
-        sets = self.stores.chunks.write_sets(index, before=float("inf"), limit=10_000)
+        sets = self.stores.chunks.write_sets(index, before=1e12, limit=10_000)
         return [f"{one.key}@{one.write_set}" for one in sets]
 
     def committed_sets(self, document_ids: Sequence[str], collection: str = DEFAULT_COLLECTION) -> list[str]:

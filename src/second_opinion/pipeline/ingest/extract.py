@@ -36,6 +36,8 @@ class Extraction:
             try:
                 guard()
                 text = self._text(held)
+            except MemoryError:
+                raise
             except Exception as problem:  # noqa: BLE001 - a parser may raise anything; it is recorded with the document
                 self._leases.end_badly([(held, problem)])
             else:

@@ -138,7 +138,7 @@ class Indexing:
                 continue
             try:
                 yield self._chunked(run, one, contents.get(one.ref), texts.get(one.ref))
-            except Stopped:
+            except (Stopped, MemoryError):
                 raise
             except Exception as problem:  # noqa: BLE001 - any failure is this document's alone
                 self._leases.end_badly([(one, problem)])
@@ -170,7 +170,7 @@ class Indexing:
             return []
         try:
             return self._embed(run, alive)
-        except Stopped:
+        except (Stopped, MemoryError):
             raise
         except Exception as problem:  # noqa: BLE001 - which document it was shows when each is tried alone
             jobs = list({id(job): job for job, _ in alive}.values())
