@@ -13,6 +13,7 @@ from second_opinion.gateway.watching import Settled
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
 from second_opinion.schemas.document import DocumentStatus, Receipt
+from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
 from second_opinion.schemas.verdict import QueryResult
@@ -130,6 +131,16 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job, and return it as it then is: one that had ended stays as it was."""
         return await self._run(self._client.cancel, job_id)
+
+    async def why(self, job_id: str, document_id: str) -> Explanation:
+        """Say what became of a document in the answer to a query."""
+        return await self._run(self._client.why, job_id, document_id)
+
+    async def retry_documents(
+        self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
+    ) -> list[Receipt]:
+        """Begin anew on documents that have failed, with what was sent before."""
+        return await self._run(self._client.retry_documents, document_ids, collection=collection)
 
     async def collections(self) -> list[CollectionRecord]:
         """Return all collections by name."""

@@ -22,6 +22,7 @@ from second_opinion.gateway.parts import Parts, connect
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
 from second_opinion.pipeline.ingest import Acceptance
 from second_opinion.pipeline.ingest.retry import retry_failed
+from second_opinion.pipeline.why import WhyParts, explain_document
 from second_opinion.schemas.base import parse_request
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, QueryOverrides
@@ -38,6 +39,7 @@ from second_opinion.schemas.errors import (
     JobCancelled,
     OpinionError,
 )
+from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import Filter, QueryRequest
 from second_opinion.schemas.verdict import QueryResult
@@ -294,6 +296,16 @@ class Client:
         error = JobCancelled(f"job {job_id} was cancelled").info()
         self.parts.jobs.finish(job_id, JobState.CANCELLED, at=self._stores.clock.now(), error=error)
         return self.result(job_id)
+
+    def why(self, job_id: str, document_id: str) -> Explanation:
+        """Say what became of a document in the answer to a query: which stage it did not pass, with the numbers.
+
+        Raises:
+            UnknownJob: If there is no such job, or its result has expired.
+            InvalidRequest: If the job has no result.
+        """
+        parts = WhyParts(self._stores.collections, self._stores.documents, self._stores.chunks)
+        return explain_document(self.result(job_id), document_id, parts)
 
     # Collections
 

@@ -290,6 +290,7 @@ class UnknownDocument(NotFound):
     """No document has this id in this collection."""
 
     code = "unknown_document"
+    default_hint = "List the documents: opinion document list"
 
 
 class UnknownJob(NotFound):

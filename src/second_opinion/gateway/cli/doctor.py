@@ -1,6 +1,7 @@
 """`opinion doctor`: checks every part and says what to do."""
 
 from collections import Counter
+from contextlib import nullcontext
 
 import click
 from rich.text import Text
@@ -25,7 +26,7 @@ def doctor(session: Session) -> int:
     """
     terminal = session.terminal
     found: list[Finding] = []
-    with terminal.stderr.status("examining"):
+    with terminal.stderr.status("examining") if not terminal.quiet else nullcontext():
         for finding in examine(load_settings()):
             found.append(finding)
             if not terminal.as_json:

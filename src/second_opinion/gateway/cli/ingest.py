@@ -76,7 +76,7 @@ def ingest(  # noqa: PLR0913 - one argument an option
     try:
         with IngestProgress(session.terminal, total) as progress:
             intake.send(documents, progress)
-        report_accepted(session.terminal, intake.counts, time.monotonic() - began, skipped=skipped)
+        report_accepted(session.terminal, intake.counts, time.monotonic() - began, skipped=0 if samples else skipped)
         if wait and intake.pending:
             with IngestProgress(session.terminal, intake.pending) as progress:
                 intake.wait(wait_timeout, progress)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from second_opinion.gateway.cli.terminal import Terminal
+from second_opinion.workers.settings import load_settings
 
 if TYPE_CHECKING:
     # The client loads Elasticsearch, Redis and Celery; commands that do not need it start without them.
@@ -77,4 +78,10 @@ def _lineage(ctx: click.Context) -> list[click.Context]:
 
 
 def _connected() -> "Client":
+    settings = load_settings()
+    # What libraries log is for operators; a person at a terminal gets errors as sentences.
+    level = settings.log_level if settings.log_level == "DEBUG" else "CRITICAL"
+    importlib.import_module("second_opinion.workers.logs").configure_logging(
+        settings.model_copy(update={"log_level": level})
+    )
     return cast("Client", importlib.import_module("second_opinion.gateway.client").Client())

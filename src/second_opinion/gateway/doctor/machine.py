@@ -39,7 +39,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
         yield _room(f"disk of {node.get('name', 'a node')}", total["total_in_bytes"], total["available_in_bytes"])
     if settings.state_dir.is_dir():
         usage = shutil.disk_usage(settings.state_dir)
-        yield _room("disk of the state folder", usage.total, usage.free)
+        yield _room("disk of the stack", usage.total, usage.free)
 
 
 def check_clock(settings: Settings) -> Iterator[Finding]:

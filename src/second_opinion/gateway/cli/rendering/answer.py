@@ -106,6 +106,18 @@ def layout(result: QueryResult, *, explain: bool, everything: bool, width: int) 
         yield from _passage(place, passage, result.floor, everything=everything, width=width)
 
 
+def passage_table(passages: Sequence[Passage], floor: float, width: int) -> Iterator[Text]:
+    """Yield a table of passages in their final order, with their ranks in it and the floor between them."""
+    cells = _relevance_width(passages, floor)
+    yield _header(cells)
+    above = [passage for passage in passages if passage.decision is not Decision.BELOW_FLOOR]
+    for passage in above:
+        yield _row(str(passage.rank), passage, floor, cells=cells, width=width)
+    yield _floor_line(floor, width)
+    for passage in passages[len(above) :]:
+        yield _row(str(passage.rank), passage, floor, cells=cells, width=width)
+
+
 def _stages(result: QueryResult) -> Text:
     parts = []
     for stage, steps in _STAGES:
@@ -119,11 +131,11 @@ def _stages(result: QueryResult) -> Text:
 
 def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Text]:
     passages = ranked(result)
-    cells = max([len("relevance"), *(_cell_width(passage, result.floor) for passage in passages)]) + 2
+    cells = _relevance_width(passages, result.floor)
     above = [passage for passage in passages if passage.decision is not Decision.BELOW_FLOOR]
     below = [passage for passage in passages if passage.decision is Decision.BELOW_FLOOR]
     if passages:
-        yield Text(f"{'#':>3}  bm25  knn  {'relevance':<{cells}}source", style="bold")
+        yield _header(cells)
     place = 0
     shown_above = above if everything else _but_few_dropped(above)
     for passage in shown_above:
@@ -138,6 +150,14 @@ def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Tex
         yield _row("-", passage, result.floor, cells=cells, width=width)
     if len(shown_below) < len(below):
         yield _more(len(below) - len(shown_below), "dropped")
+
+
+def _relevance_width(passages: Sequence[Passage], floor: float) -> int:
+    return max([len("relevance"), *(_cell_width(passage, floor) for passage in passages)]) + 2
+
+
+def _header(cells: int) -> Text:
+    return Text(f"{'#':>3}  bm25  knn  {'relevance':<{cells}}source", style="bold")
 
 
 def _but_few_dropped(above: Sequence[Passage]) -> list[Passage]:
