@@ -51,7 +51,7 @@ def read_dataset(folder: Path) -> Dataset:
     """Read the data set in `folder`.
 
     Raises:
-        InvalidDataset: If a file is missing, a line is not JSON, or a grade names nothing known; file and line are named.
+        InvalidDataset: If a file is missing, a line is not JSON, or a grade names nothing known.
     """
     passages = {str(row["id"]): _passage(row) for row in read_rows(folder / "corpus.jsonl")}
     topical = _columns(folder / "topical.tsv", 2) if (folder / "topical.tsv").exists() else []
@@ -78,8 +78,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         raise InvalidDataset(f"{path}: there is no such file")
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)

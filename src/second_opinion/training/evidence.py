@@ -1,4 +1,4 @@
-"""What speaks for a pair beside the joint reading: each function gives one number a pair, the same alone or in any batch."""
+"""What speaks for a pair beside the joint reading: numbers of the pair alone, the same in any batch."""
 
 from typing import Final
 
@@ -40,8 +40,8 @@ def best_matches(states: Tensor, of_query: Tensor, of_passage: Tensor, importanc
 class WordOverlap(nn.Module):
     """BM25 over word pieces inside one pair, as a share of what the query could reach.
 
-    The rarity of each piece is a table of the model, counted once over the training corpora, and not a figure of the index:
-    the same pair has the same overlap everywhere.
+    The rarity of each piece is a table of the model, counted once over the training corpora, and not a figure of the
+    index: the same pair has the same overlap everywhere.
     """
 
     def __init__(self, vocabulary: int) -> None:

@@ -6,12 +6,12 @@ from torch.nn import functional
 
 
 def pair_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of logits [Q, C] against targets in [0, 1]: keeps the logit's zero meaningful across queries."""
+    """Binary cross-entropy of logits [Q, C] against targets in [0, 1]: keeps a logit comparable across queries."""
     return functional.binary_cross_entropy_with_logits(logits, targets)
 
 
 def order_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the candidates' softmax against their normalised targets, over queries that have a relevant one."""
+    """Cross-entropy of the candidates' softmax against their normalised targets, where a query has a relevant one."""
     total = targets.sum(dim=1)
     has_relevant = total > 0
     if not bool(has_relevant.any()):

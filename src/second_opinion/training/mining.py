@@ -1,4 +1,4 @@
-"""Candidates for training: BM25 and the bi-encoder over one corpus, fused by reciprocal rank as retrieval fuses them."""
+"""Candidates for training: BM25 and the bi-encoder over one corpus, fused by reciprocal rank as retrieval does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ def bm25_lists(passages: Sequence[str], queries: Sequence[str], depth: int = LIS
     """Rank `passages` by BM25 over English stems. Returns rows [len(queries), depth], best first."""
     stemmer = Stemmer.Stemmer("english")
     index = bm25s.BM25(k1=1.2, b=0.75)
-    index.index(bm25s.tokenize(list(passages), stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False)
+    known = bm25s.tokenize(list(passages), stopwords="en", stemmer=stemmer, show_progress=False)
+    index.index(known, show_progress=False)
     asked = bm25s.tokenize(list(queries), stopwords="en", stemmer=stemmer, show_progress=False)
     found, _ = index.retrieve(asked, k=min(depth, len(passages)), show_progress=False)
     return np.asarray(found, dtype=np.int64)
@@ -47,7 +48,8 @@ def knn_lists(
 def fuse(bm25: NDArray[np.int64], knn: NDArray[np.int64], depth: int) -> Ranking:
     """Fuse two lists of rows by reciprocal rank and keep the first `depth`."""
     ranks = [{int(row): place for place, row in enumerate(found)} for found in (bm25, knn)]
-    scores = {row: sum(1 / (RRF_CONSTANT + 1 + one[row]) for one in ranks if row in one) for one in ranks for row in one}
+    known = ranks[0].keys() | ranks[1].keys()
+    scores = {row: sum(1 / (RRF_CONSTANT + 1 + one[row]) for one in ranks if row in one) for row in known}
     order = sorted(scores, key=lambda row: (-scores[row], row))[:depth]
     places = [np.array([one.get(row, -1) for row in order], dtype=np.int64) for one in ranks]
     return Ranking(np.array(order, dtype=np.int64), *places)

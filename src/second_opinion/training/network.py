@@ -1,10 +1,10 @@
 """The reranker's network: a cross-encoder that starts out knowing what its bi-encoder knows.
 
-A query and a passage are read together, `[CLS] query [SEP] [CLS] passage [SEP]`, by the bi-encoder's own six layers. Every
-head of every layer has an *opening*: a learned number added to its attention between the two texts. Far below zero the two are read
-apart, and the mean-pooled states are exactly the bi-encoder's vectors; training opens what helps. The logit is a linear
-reading of the evidence (cosine, best token matches, words in common) plus a correction from the joint states, which starts
-at zero: the untrained network already ranks like hybrid retrieval.
+A query and a passage are read together, `[CLS] query [SEP] [CLS] passage [SEP]`, by the bi-encoder's own layers. Every
+head of every layer has an *opening*: a learned number added to its attention between the two texts. Far below zero the
+two are read apart, and the mean-pooled states are exactly the bi-encoder's vectors; training opens what helps. The
+logit is a linear reading of the evidence (cosine, best token matches, words in common) plus a correction from the joint
+states, which starts at zero: the untrained network already ranks like hybrid retrieval.
 """
 
 from dataclasses import asdict, dataclass
@@ -55,7 +55,7 @@ class Layer(nn.Module):
         self.opening = nn.Parameter(torch.full((shape.heads,), shape.opening))
 
     def attend(self, states: Tensor, padding: Tensor, across: Tensor) -> Tensor:
-        """Attend within and across the texts; `padding` [B, 1, 1, S] and `across` [B, 1, S, S], returns [B, S, width]."""
+        """Attend within and across the texts: `padding` [B, 1, 1, S], `across` [B, 1, S, S]; returns [B, S, width]."""
         batch, length, width = states.shape
         parts = self.qkv(states).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = parts[0] * self.scale, parts[1], parts[2]
@@ -64,12 +64,14 @@ class Layer(nn.Module):
             bias = across * self.opening.to(query.dtype).view(1, -1, 1, 1) + padding.to(query.dtype)
             weights = torch.softmax(query @ key.transpose(-1, -2) + bias, dim=-1)
             mixed = weights @ value
-        return mixed.transpose(1, 2).reshape(batch, length, width)
+        joined: Tensor = mixed.transpose(1, 2).reshape(batch, length, width)
+        return joined
 
     def forward(self, states: Tensor, padding: Tensor, across: Tensor) -> Tensor:
         """Return the next states [B, S, width]."""
         states = self.mix_norm(states + self.mix(self.attend(states, padding, across)))
-        return self.norm(states + self.down(functional.gelu(self.up(states))))
+        after: Tensor = self.norm(states + self.down(functional.gelu(self.up(states))))
+        return after
 
 
 class Reranker(nn.Module):
@@ -90,10 +92,10 @@ class Reranker(nn.Module):
         self._start_as_retrieval()
 
     def _start_as_retrieval(self) -> None:
-        last = self.correction[2]
-        for tensor in (last.weight, last.bias, self.token_weight.weight, self.token_weight.bias):
-            nn.init.zeros_(tensor)
         with torch.no_grad():
+            for part in (self.correction[2], self.token_weight):
+                for tensor in part.parameters():
+                    tensor.zero_()
             self.reading.weight.copy_(torch.tensor([FIRST_WEIGHTS]))
             self.reading.bias.fill_(FIRST_BIAS)
 
@@ -102,7 +104,8 @@ class Reranker(nn.Module):
         columns = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
         first = (torch.cumsum(sides, dim=1) == 0).long().sum(dim=1, keepdim=True)
         places = columns - sides * first
-        return self.norm(self.words(ids) + self.positions(places) + self.sides(sides))
+        found: Tensor = self.norm(self.words(ids) + self.positions(places) + self.sides(sides))
+        return found
 
     def states(self, ids: Tensor, mask: Tensor, sides: Tensor) -> Tensor:
         """Read the two texts together. Returns the last states [B, S, width]."""
@@ -132,9 +135,13 @@ class Reranker(nn.Module):
         of_query = attention_mask * (1 - token_type_ids)
         of_passage = attention_mask * token_type_ids
         query, passage = mean_of(states, of_query), mean_of(states, of_passage)
+        joint = torch.cat([states[:, 0], query * passage, (query - passage).abs(), query], dim=1)
+        logit: Tensor = self.reading(self.evidence(states, input_ids, of_query, of_passage)) + self.correction(joint)
+        return logit
+
+    def evidence(self, states: Tensor, input_ids: Tensor, of_query: Tensor, of_passage: Tensor) -> Tensor:
+        """Return cosine, best matches, share of words found and rarest word missing, [B, 4]."""
+        query, passage = mean_of(states, of_query), mean_of(states, of_passage)
         cosine = functional.cosine_similarity(query, passage).unsqueeze(1)
         matches = best_matches(states, of_query, of_passage, self.token_weight(states).squeeze(-1))
-        evidence = torch.cat([cosine, matches, self.overlap(input_ids, of_query, of_passage)], dim=1)
-        joint = torch.cat([states[:, 0], query * passage, (query - passage).abs(), query], dim=1)
-        logit: Tensor = self.reading(evidence) + self.correction(joint)
-        return logit
+        return torch.cat([cosine, matches, self.overlap(input_ids, of_query, of_passage)], dim=1)

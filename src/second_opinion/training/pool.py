@@ -21,8 +21,8 @@ PADDING: Final = -1
 class Texts:
     """Queries and passages of all data sets, addressed by row.
 
-    `title_lengths` counts the leading tokens of a passage that are its title; `rarity` is the inverse document frequency
-    of each word piece over the passages that may train, 0 for the special ones.
+    `title_lengths` counts the leading tokens of a passage that are its title; `rarity` is the inverse document
+    frequency of each word piece over the passages that may train, 0 for the special ones.
     """
 
     passages: TokenStore
@@ -100,3 +100,8 @@ class Pool:
         """Return only the queries in `rows`, in that order."""
         arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
         return type(self)(**arrays, names=self.names)
+
+    def first(self, queries: int) -> Self:
+        """Return the first `queries` of each data set."""
+        places = [np.flatnonzero(self.sets == number)[:queries] for number in range(len(self.names))]
+        return self.pick(np.concatenate(places))

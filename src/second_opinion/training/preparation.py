@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from second_opinion.training.datasets import Dataset, Passage, Question, read_dataset, read_passages
 from second_opinion.training.encoder import embed
-from second_opinion.training.mining import bm25_lists, fuse, knn_lists
+from second_opinion.training.mining import Ranking, bm25_lists, fuse, knn_lists
 from second_opinion.training.network import Reranker
 from second_opinion.training.pool import PADDING, Pool, Texts
 from second_opinion.training.slices import Slice, calibrates, slice_dataset
@@ -22,9 +22,31 @@ SMALL_CORPUS: Final = 3_000
 """A corpus below this size gets the distractors beside it: among few documents anything ranks well."""
 TRAIN_DEPTH: Final = 16
 MEASURE_DEPTH: Final = 50
-PARTIAL_TARGETS: Final = {"scifact": {1: 0.4}, "covid_qa": {1: 0.7}, "trec_dl19": {1: 0.33, 2: 0.67}, "cranfield": {1: 0.5}}
+PARTIAL_TARGETS: Final = {
+    "scifact": {1: 0.4},
+    "covid_qa": {1: 0.7},
+    "trec_dl19": {1: 0.33, 2: 0.67},
+    "cranfield": {1: 0.5},
+}
 """Targets of grades that mean less than an answer; every other grade from 1 up is 1."""
 Tick = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preparation takes and where it works.
+
+    Attributes:
+        limits: Most queries of a slice taken from a data set; a seeded sample.
+        cache: Folder in which embeddings are kept between calls.
+        distractors: A corpus without queries that joins small corpora, or none.
+        device: Where to embed.
+    """
+
+    limits: dict[Slice, int]
+    cache: Path
+    distractors: Path | None = None
+    device: str = "cpu"
 
 
 @dataclass
@@ -55,10 +77,7 @@ class Preparation:
     Args:
         network: Its layers embed queries and passages.
         tokenizer: Of the same model.
-        distractors: A corpus without queries that joins small corpora, or none.
-        limits: Most queries of a slice taken from a data set; a seeded sample.
-        cache: Folder in which embeddings are kept between calls.
-        device: Where to embed.
+        plan: What to take, where to keep embeddings, and where to compute them.
         tick: Called with a line about what is being done.
     """
 
@@ -66,23 +85,17 @@ class Preparation:
         self,
         network: Reranker,
         tokenizer: Tokenizer,
-        distractors: Path | None,
-        limits: dict[Slice, int],
-        cache: Path,
-        *,
-        device: str = "cpu",
+        plan: Plan,
         tick: Tick = lambda _line: None,
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._limits = limits
-        self._cache = cache
-        self._device = device
+        self._plan = plan
         self._tick = tick
         self._rows = _Rows()
         self._names: list[str] = []
         self._entries: dict[Slice, list[_Entry]] = {part: [] for part in Slice}
-        self._distractors = read_passages(distractors) if distractors else {}
+        self._distractors = read_passages(plan.distractors) if plan.distractors else {}
 
     def add(self, folder: Path) -> None:
         """Prepare the data set in `folder`.
@@ -113,7 +126,10 @@ class Preparation:
         number = len(self._names)
         self._names.append(dataset.name)
         for row, (question, part) in enumerate(asked):
-            entry = _entry(dataset, question, place, parts, part, bm25[row], knn[row])
+            targets = _targets(dataset, question, place)
+            depth = 4 * TRAIN_DEPTH if part is Slice.TRAIN else MEASURE_DEPTH
+            entry = _entry(fuse(bm25[row], knn[row], depth), targets, parts if part is Slice.TRAIN else None)
+            entry.answerable = question.answerable
             entry.query, entry.set = len(self._rows.queries), number
             entry.candidates = [base + one for one in entry.candidates]
             self._rows.queries.append(queries[row])
@@ -133,9 +149,11 @@ class Preparation:
     def _choose(self, dataset: Dataset, slices: dict[str, Slice]) -> list[tuple[Question, Slice]]:
         chosen = []
         for part in Slice:
-            found = sorted((one for one in dataset.questions.values() if slices[one.id] is part), key=lambda one: one.id)
+            found = sorted(
+                (one for one in dataset.questions.values() if slices[one.id] is part), key=lambda one: one.id
+            )
             random.Random(f"{dataset.name}/{part}").shuffle(found)  # noqa: S311 - a sample, not a secret
-            chosen += [(one, part) for one in found[: self._limits[part]]]
+            chosen += [(one, part) for one in found[: self._plan.limits[part]]]
         return chosen
 
     def _add_passages(self, passages: Sequence[Passage], parts: Sequence[Slice]) -> int:
@@ -148,10 +166,10 @@ class Preparation:
         return base
 
     def _vectors(self, name: str, texts: TokenStore) -> NDArray[np.float16]:
-        path = self._cache / f"{name}-{len(texts)}-{len(texts.ids)}.npy"
+        path = self._plan.cache / f"{name}-{len(texts)}-{len(texts.ids)}.npy"
         if not path.exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, embed(self._network, texts, device=self._device))
+            self._plan.cache.mkdir(parents=True, exist_ok=True)
+            np.save(path, embed(self._network, texts, device=self._plan.device))
         found: NDArray[np.float16] = np.load(path)
         return found
 
@@ -159,7 +177,7 @@ class Preparation:
 def rarities(passages: TokenStore, counted: NDArray[np.bool_], vocabulary: int) -> NDArray[np.float32]:
     """Return the inverse document frequency of each word piece over the passages that are `counted`."""
     seen = np.zeros(vocabulary, dtype=np.int64)
-    for row in np.flatnonzero(counted):
+    for row in np.flatnonzero(counted).tolist():
         seen[np.unique(passages[row])] += 1
     total = int(counted.sum())
     found = np.log1p((total - seen + 0.5) / (seen + 0.5)).astype(np.float32)
@@ -172,30 +190,27 @@ def target_of(name: str, grade: int) -> float:
     return PARTIAL_TARGETS.get(name, {}).get(grade, float(grade > 0))
 
 
-def _entry(
-    dataset: Dataset,
-    question: Question,
-    place: dict[str, int],
-    parts: Sequence[Slice],
-    part: Slice,
-    bm25: NDArray[np.int64],
-    knn: NDArray[np.int64],
-) -> _Entry:
-    targets = {place[one]: target_of(dataset.name, grade) for one, grade in dataset.grades.get(question.id, {}).items()}
+def _targets(dataset: Dataset, question: Question, place: dict[str, int]) -> dict[int, float]:
+    """Return the targets that are known, by row; the source of an unanswerable question is known to be 0."""
+    grades = dataset.grades.get(question.id, {})
+    targets = {place[one]: target_of(dataset.name, grade) for one, grade in grades.items()}
     if question.source in place:
         targets.setdefault(place[question.source], 0.0)
-    depth = 4 * TRAIN_DEPTH if part is Slice.TRAIN else MEASURE_DEPTH
-    ranking = fuse(bm25, knn, depth)
-    ranked = zip(ranking.rows.tolist(), ranking.bm25_ranks.tolist(), ranking.knn_ranks.tolist(), strict=True)
-    kept = [one for one in ranked if part is not Slice.TRAIN or parts[one[0]] is Slice.TRAIN]
-    if part is Slice.TRAIN:
-        known = [row for row in targets if parts[row] is Slice.TRAIN]
-        unseen = [(row, -1, -1) for row in known if row not in {one[0] for one in kept[:TRAIN_DEPTH]}]
-        kept = [*unseen, *kept][:TRAIN_DEPTH]
+    return targets
+
+
+def _entry(ranking: Ranking, targets: dict[int, float], parts: Sequence[Slice] | None) -> _Entry:
+    """Join ranks and targets; with `parts`, only passages that may train, led by those that no list had."""
+    kept = list(zip(ranking.rows.tolist(), ranking.bm25_ranks.tolist(), ranking.knn_ranks.tolist(), strict=True))
+    if parts is not None:
+        kept = [one for one in kept if parts[one[0]] is Slice.TRAIN]
+        near = {one[0] for one in kept[:TRAIN_DEPTH]}
+        lost = [row for row in targets if parts[row] is Slice.TRAIN and row not in near]
+        kept = [*((row, PADDING, PADDING) for row in lost), *(one for one in kept if one[0] not in lost)][:TRAIN_DEPTH]
     rows = [one[0] for one in kept]
     missing = sum(target for row, target in targets.items() if row not in set(rows))
     found = [targets.get(row, 0.0) for row in rows]
-    return _Entry(0, 0, rows, found, [one[1] for one in kept], [one[2] for one in kept], missing, question.answerable)
+    return _Entry(0, 0, rows, found, [one[1] for one in kept], [one[2] for one in kept], missing, answerable=False)
 
 
 def _text(passage: Passage) -> str:

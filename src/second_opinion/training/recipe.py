@@ -17,7 +17,8 @@ class Recipe(BaseModel):
         titleless: Share of the queries whose passages are shown without their titles.
         max_length: Most tokens of a pair.
         layer_rate: Learning rate of the layers.
-        head_rate: Learning rate of the head: the correction and the weights of the evidence.
+        head_rate: Learning rate of the correction and of the token weights.
+        reading_rate: Learning rate of the weights of the evidence.
         opening_rate: Learning rate of the openings between the two texts.
         rarity_rate: Learning rate of the rarity of word pieces.
         warmup: Steps over which the rates rise from zero.
@@ -38,6 +39,7 @@ class Recipe(BaseModel):
     max_length: int = Field(default=256, ge=16, le=512)
     layer_rate: float = 4e-5
     head_rate: float = 5e-4
+    reading_rate: float = 5e-3
     opening_rate: float = 1e-2
     rarity_rate: float = 2e-3
     warmup: int = 100

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from second_opinion.training.batches import Sampler, Step, blocks
 from second_opinion.training.losses import combined_loss
-from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
+from second_opinion.training.warm_start import warm_start
 
-FROZEN = ("words", "positions")
+FROZEN: Final = ("words", "positions")
+WARM_STEPS: Final = 100
 
 
 @dataclass
@@ -49,6 +51,15 @@ class Run:
         self._full_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._average = {name: value.detach().clone() for name, value in trainable(network).items()}
 
+    def warm_up(self, texts: Texts) -> float:
+        """Fit the reading of the evidence before the first step; returns the loss that is left."""
+        table = torch.from_numpy(texts.rarity).to(self._device)
+        with torch.no_grad():
+            self.network.overlap.rarity.copy_(table)
+        left = warm_start(self.network, self._sampler, WARM_STEPS, self.recipe)
+        self._average = {name: value.detach().clone() for name, value in trainable(self.network).items()}
+        return left
+
     def advance(self) -> float:
         """Take one step and return its loss."""
         step = self._sampler.step(self.progress.step)
@@ -58,17 +69,17 @@ class Run:
         logits = self._logits(step)
         loss = combined_loss(logits, step.targets.to(self._device), self.recipe.order_weight)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trainable(self.network).values(), 1.0)
         self._optimizer.step()
         self._follow()
         self.progress.step += 1
         self.progress.pairs += len(step.pairs)
-        self.progress.loss = 0.98 * (self.progress.loss or float(loss)) + 0.02 * float(loss)
-        return float(loss)
+        seen = float(loss.detach())
+        self.progress.loss = 0.98 * (self.progress.loss or seen) + 0.02 * seen
+        return seen
 
     def _logits(self, step: Step) -> Tensor:
-        logits = torch.empty(0)
         found, places = [], []
         with torch.autocast(self._device, dtype=torch.bfloat16):
             for block in blocks(step.pairs, self.recipe.max_length, self.recipe.tokens):
@@ -76,8 +87,7 @@ class Run:
                 found.append(self.network(*given).squeeze(-1))
                 places.append(torch.from_numpy(block.places))
         order = torch.argsort(torch.cat(places)).to(self._device)
-        logits = torch.cat(found)[order].view(step.targets.shape)
-        return logits.float()
+        return torch.cat(found)[order].view(step.targets.shape).float()
 
     def _follow(self) -> None:
         keep = min(self.recipe.averaging, (1 + self.progress.step) / (10 + self.progress.step))
@@ -106,7 +116,7 @@ class Run:
         part.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote. The recipe given to this run holds; optimizer and position come from the file."""
+        """Go on from what `save` wrote; the recipe is this run's own, so that it may be improved on the way."""
         state = torch.load(path, map_location=self._device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self._average = state["average"]
@@ -137,16 +147,10 @@ def rate_groups(network: Reranker, recipe: Recipe) -> list[dict[str, Any]]:
             rate = recipe.opening_rate
         elif name.startswith("overlap"):
             rate = recipe.rarity_rate
-        elif name.startswith(("reading", "correction", "token_weight")):
+        elif name.startswith("reading"):
+            rate = recipe.reading_rate
+        elif name.startswith(("correction", "token_weight")):
             rate = recipe.head_rate
         decay = recipe.weight_decay if value.ndim > 1 and not name.startswith("reading") else 0.0
         groups.setdefault((rate, decay), []).append(value)
     return [{"params": values, "lr": rate, "weight_decay": decay} for (rate, decay), values in groups.items()]
-
-
-def network_of(shape: Shape, rarity: Tensor) -> Reranker:
-    """Return a fresh network that knows how rare each word piece is."""
-    network = Reranker(shape)
-    with torch.no_grad():
-        network.overlap.rarity.copy_(rarity)
-    return network

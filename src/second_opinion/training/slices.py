@@ -1,8 +1,8 @@
 """Which queries and documents may train, which calibrate, and which only measure.
 
-Queries that share a document belong together, so slices are drawn over groups of queries and documents that hang together by a
-grade or as a question's source. A group with any query outside the `train` split measures only. Of the others one in
-ten, by a hash of a document's id, is kept to calibrate; training sees neither its queries nor its documents.
+Queries that share a document belong together, so slices are drawn over groups of queries and documents that hang
+together by a grade or as a question's source. A group with any query outside the `train` split measures only. Of the
+others one in ten, by a hash of a document's id, is kept to calibrate; training sees nothing of these.
 """
 
 from dataclasses import dataclass

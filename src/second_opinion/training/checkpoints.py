@@ -1,0 +1,71 @@
+"""Small checkpoints that can be kept in a repository, and whole models that can be exported.
+
+A small checkpoint holds the averaged weights that training changes, in half precision; the rest is the bi-encoder's and
+is taken from there again.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from second_opinion.schemas.errors import ModelUnusable
+from second_opinion.training.encoder import from_bi_encoder
+from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.run import FROZEN
+
+WEIGHTS: Final = "model.safetensors"
+PROGRESS: Final = "progress.json"
+
+
+def land(network: Reranker, story: dict[str, Any], folder: Path) -> None:
+    """Write the weights that training changed and the `story` of the run, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = {
+        name: value.detach().half().cpu().contiguous()
+        for name, value in network.state_dict().items()
+        if name.split(".")[0] not in FROZEN
+    }
+    part = folder / f"{WEIGHTS}.part"
+    save_file(changed, str(part))
+    part.replace(folder / WEIGHTS)
+    kept = {"shape": network.shape.as_dict(), **story}
+    part = folder / f"{PROGRESS}.part"
+    part.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(folder / PROGRESS)
+
+
+def take_up(folder: Path, bi_encoder: Path) -> Reranker:
+    """Build the network of a small checkpoint on the weights of its bi-encoder.
+
+    Raises:
+        ModelUnusable: If the checkpoint does not belong to this kind of network.
+    """
+    try:
+        story = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        changed = {name: value.float() for name, value in load_file(str(folder / WEIGHTS)).items()}
+        network = from_bi_encoder(bi_encoder, Shape(**story["shape"]))
+        known = network.state_dict()
+        network.load_state_dict({**known, **changed})
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as problem:
+        raise ModelUnusable(f"{folder} holds no checkpoint of the reranker: {problem}") from problem
+    return network
+
+
+def write_model(network: Reranker, tokenizer: Path, folder: Path) -> None:
+    """Write a whole model: all weights in float32 and the tokenizer, as the exporter reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().float().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, str(folder / WEIGHTS))
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
+
+
+def network_from(checkpoint: Path) -> tuple[Reranker, dict[str, Any]]:
+    """Return the averaged network of a run's full checkpoint, and that run's progress."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = Reranker(Shape(**state["shape"]))
+    network.load_state_dict({**state["network"], **state["average"]})
+    return network.eval(), {"recipe": state["recipe"], "progress": state["progress"]}
