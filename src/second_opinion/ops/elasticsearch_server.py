@@ -97,6 +97,8 @@ class ElasticsearchServer:
             "ES_JAVA_HOME": str(self.java_home),
             "ES_PATH_CONF": str(self.folder / "config"),
             "ES_TMPDIR": str(self.folder / "tmp"),
+            # For the launcher alone, which lives to start the node: it starts in half the time.
+            "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1",
         }
 
     def prepare(self, account: Account | None) -> None:

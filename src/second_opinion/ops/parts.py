@@ -28,7 +28,8 @@ class PartSpec:
         log: Where its output goes.
         folder: Where it runs.
         ready: Says whether it does its work; asked while its process lives, so it must not take long.
-        is_server: Servers start before workers and stop after them.
+        is_server: Servers stop after all workers have stopped.
+        needs: Parts that have to be ready before this one is first started.
         environment: Its whole environment; the supervisor's own when None.
         account: Who it runs as; the supervisor's own account when None.
         ready_file: Made by the part when it is ready; removed before each start.
@@ -42,6 +43,7 @@ class PartSpec:
     folder: Path
     ready: Callable[[], bool]
     is_server: bool
+    needs: tuple[str, ...] = ()
     environment: Mapping[str, str] | None = None
     account: Account | None = None
     ready_file: Path | None = None

@@ -72,12 +72,9 @@ class Supervisor:
             self._parts.setdefault(spec.name, Part(spec))
 
     def _tick(self) -> None:
-        servers = [part for part in self._parts.values() if part.spec.is_server]
-        for part in servers:
-            part.tick()
-        servers_ready = all(part.state is PartState.READY for part in servers)
+        ready = {name for name, part in self._parts.items() if part.state is PartState.READY}
         for part in self._parts.values():
-            if not part.spec.is_server and (servers_ready or part.state is not PartState.PLANNED):
+            if part.state is not PartState.PLANNED or ready.issuperset(part.spec.needs):
                 part.tick()
 
     def _stop_all(self) -> None:
@@ -182,6 +179,8 @@ def worker_spec(role: str, name: str, plan: StackPlan, state: StateFolder) -> Pa
         folder=state.root,
         ready=lambda: is_fresh(ready_file),
         is_server=False,
+        # Not Elasticsearch: a worker loads its models while that starts, and asks for it when the first work comes.
+        needs=(REDIS,),
         ready_file=ready_file,
         grace_seconds=WORKER_GRACE_SECONDS,
         silence_seconds=WORKER_SILENCE_SECONDS,
