@@ -57,11 +57,12 @@ class DocumentInput(Request):
     uri: str = Field(default="", max_length=2_048)
     metadata: Metadata = Field(default_factory=dict, max_length=MAX_METADATA_FIELDS)
 
-    @field_validator("id", "title", "uri", "text")
+    @field_validator("title", "uri", "text", mode="before")
     @classmethod
-    def _valid_unicode(cls, value: str | None) -> str | None:
-        # A lone surrogate can come out of JSON but can go into neither UTF-8 nor Elasticsearch.
-        return None if value is None else value.encode("utf-8", "replace").decode("utf-8")
+    def _valid_unicode(cls, value: object) -> object:
+        # A lone surrogate can come out of JSON but can go into neither UTF-8 nor Elasticsearch. An id that has one is
+        # refused instead: two ids must not become one.
+        return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _has_one_body(self) -> Self:

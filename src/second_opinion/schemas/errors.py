@@ -186,6 +186,7 @@ class InvalidRequest(PermanentError):
     """What was sent cannot be accepted."""
 
     code = "invalid_request"
+    default_hint = "Correct what is named and send it again."
 
 
 class InvalidDocument(InvalidRequest):
@@ -232,6 +233,7 @@ class MetadataTypeConflict(InvalidRequest):
     """A metadata field has another type in this collection."""
 
     code = "metadata_type_conflict"
+    default_hint = "Send values of the type that the field has in this collection, or use another field name."
 
 
 class VersionConflict(InvalidRequest):

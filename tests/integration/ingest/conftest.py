@@ -66,12 +66,24 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def chunker() -> SectionChunker:
-    """The real chunker with the bundled tokenizer."""
+def tokenizer() -> Tokenizer:
+    """The bundled bi-encoder's tokenizer."""
     tokenizer = Tokenizer.from_file(str(model_folder("bundled", "embedder") / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def chunker(tokenizer: Tokenizer) -> SectionChunker:
+    """The real chunker, with chunks so short that a few sentences make several."""
     return SectionChunker(tokenizer, max_tokens=40)
+
+
+@pytest.fixture(scope="session")
+def long_chunker(tokenizer: Tokenizer) -> SectionChunker:
+    """The real chunker as it is set unless somebody sets it otherwise."""
+    return SectionChunker(tokenizer)
 
 
 @pytest.fixture
