@@ -7,6 +7,8 @@ from second_opinion.workers.bootstrap import open_elasticsearch
 from tests.acceptance.conftest import System, wait_until
 
 DOCUMENTS = 240
+# One fewer than the attempts allowed: no document can be so unlucky as to run out of them.
+KILLS = 2
 
 
 def text(number: int) -> str:
@@ -25,7 +27,7 @@ def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None
         ]
         receipts = client.submit_documents(sent)
         assert len(receipts) == DOCUMENTS
-        for kill in range(3):
+        for kill in range(KILLS):
             searchable = min(DOCUMENTS - 1, 10 + 40 * kill)
             wait_until(lambda wanted=searchable: indexed(system) >= wanted, 60)
             time.sleep(0.2)

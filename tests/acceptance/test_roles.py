@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -32,77 +33,71 @@ def client(running: System) -> Iterator[Client]:
         yield made
 
 
-def stop(running: System, role: Role) -> None:
+@contextmanager
+def without(running: System, role: Role) -> Iterator[None]:
     for worker in running.of(role):
         worker.stop()
-
-
-def is_searchable(client: Client, document_id: str) -> bool:
-    return client.document_status(document_id).current
+    try:
+        yield
+    finally:
+        running.start(role)
 
 
 def test_without_rerank_queries_wait_and_ingest_goes_on(running: System, client: Client) -> None:
     """A query stops before the second opinion and is judged when the role is back."""
-    stop(running, "rerank")
-    job = client.submit_query("when are the tide tables pinned?")
-    wait_until(lambda: client.result(job.job_id).state is JobState.RERANKING, 20)
-    client.submit_document(id="without-rerank", text=TEXT + " A copy hangs in the harbour office.")
-    client.wait_document("without-rerank", timeout=30)
-    assert not client.result(job.job_id).is_terminal
-    running.start("rerank")
+    with without(running, "rerank"):
+        job = client.submit_query("when are the tide tables pinned?")
+        wait_until(lambda: client.result(job.job_id).state is not JobState.QUEUED, 20)
+        client.submit_document(id="without-rerank", text=TEXT + " A copy hangs in the harbour office.")
+        client.wait_document("without-rerank", timeout=30)
+        assert not client.result(job.job_id).is_terminal
     assert client.wait(job.job_id, timeout=30).state is JobState.DONE
 
 
 def test_without_retrieve_queries_wait_in_their_queue(running: System, client: Client) -> None:
     """A query stays queued and is answered when the role is back."""
-    stop(running, "retrieve")
-    job = client.submit_query("when are the tide tables pinned?")
-    assert client.wait(job.job_id, timeout=1.5).state is JobState.QUEUED
-    running.start("retrieve")
+    with without(running, "retrieve"):
+        job = client.submit_query("when are the tide tables pinned?")
+        assert client.wait(job.job_id, timeout=1.5).state is JobState.QUEUED
     assert client.wait(job.job_id, timeout=30).state is JobState.DONE
 
 
 def test_without_index_documents_wait_and_queries_go_on(running: System, client: Client) -> None:
     """An accepted document is recorded, not yet searchable; queries are answered meanwhile."""
-    stop(running, "index")
-    receipt = client.submit_document(id="later", text="The lighthouse lamp is serviced in the second week of May.")
-    assert receipt.outcome is AcceptOutcome.ACCEPTED
-    assert client.query("when are the tide tables pinned?", timeout=30).candidates > 0
-    assert client.document_status("later").state is DocumentState.RECEIVED
-    running.start("index")
+    with without(running, "index"):
+        receipt = client.submit_document(id="later", text="The lighthouse lamp is serviced in the second week of May.")
+        assert receipt.outcome is AcceptOutcome.ACCEPTED
+        assert client.query("when are the tide tables pinned?", timeout=30).candidates > 0
+        assert client.document_status("later").state is DocumentState.RECEIVED
     client.wait_document("later", timeout=30)
 
 
 def test_without_intake_the_client_still_accepts(running: System, client: Client) -> None:
     """What is sent by task name waits as submitted; the client's own documents are accepted without that role."""
-    stop(running, "intake")
-    app = make_app(running.settings)
     payload = {"documents": [{"id": "by-name", "text": "The ferry leaves from the eastern pier at noon."}]}
-    app.send_task(ACCEPT, args=[payload])
-    client.submit_document(id="by-client", text="The ferry returns to the eastern pier at dusk.")
-    client.wait_document("by-client", timeout=30)
-    running.start("intake")
+    with without(running, "intake"):
+        make_app(running.settings).send_task(ACCEPT, args=[payload])
+        client.submit_document(id="by-client", text="The ferry returns to the eastern pier at dusk.")
+        client.wait_document("by-client", timeout=30)
     client.wait_document("by-name", timeout=30)
 
 
 def test_without_extract_texts_are_not_held_up(running: System, client: Client) -> None:
     """Bytes wait for their extraction; a text beside them becomes searchable."""
-    stop(running, "extract")
-    client.submit_document(id="bytes", content=b"The harbour master lives above the chandlery.")
-    client.submit_document(id="text", text="The chandlery sells rope by the fathom.")
-    client.wait_document("text", timeout=30)
-    assert not is_searchable(client, "bytes")
-    running.start("extract")
+    with without(running, "extract"):
+        client.submit_document(id="bytes", content=b"The harbour master lives above the chandlery.")
+        client.submit_document(id="text", text="The chandlery sells rope by the fathom.")
+        client.wait_document("text", timeout=30)
+        assert not client.document_status("bytes").current
     client.wait_document("bytes", timeout=30)
 
 
 def test_without_maintenance_everything_healthy_goes_on(running: System, client: Client) -> None:
     """The reconciler only rescues: without it documents and queries go through."""
-    stop(running, "maintenance")
-    client.submit_document(id="unreconciled", text="The buoys are painted green in spring.")
-    client.wait_document("unreconciled", timeout=30)
-    assert client.query("when are the tide tables pinned?", timeout=30).candidates > 0
-    running.start("maintenance")
+    with without(running, "maintenance"):
+        client.submit_document(id="unreconciled", text="The buoys are painted green in spring.")
+        client.wait_document("unreconciled", timeout=30)
+        assert client.query("when are the tide tables pinned?", timeout=30).candidates > 0
 
 
 @pytest.mark.parametrize("role", ["index", "rerank"])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -31,6 +32,8 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     """
     settings = load_settings()
     configure_logging(settings)
+    # Celery warns of pickle when it runs as root; nothing here accepts pickle.
+    warnings.filterwarnings("ignore", module=r"celery\.platforms")
     spec = ROLES[role]
     app = make_app(settings)
     watchdog = Watchdog(task_limit=settings.task_limit_seconds, shutdown_grace=settings.shutdown_grace_seconds)
