@@ -63,6 +63,7 @@ class Bench:
         self.clock.advance(self.rig.policy.grace_seconds + 1)
         self.settle()
         self.rig.sweeper.sweep()
+        self.settle()
 
 
 @pytest.fixture(scope="session")
