@@ -44,6 +44,15 @@ def test_a_judgement_comes_back_at_once(judgements: JudgementStore) -> None:
     assert judgements.listed(None, after=None, limit=10) == [a_judgement()]
 
 
+def test_judgements_are_found_by_their_pair(judgements: JudgementStore) -> None:
+    """Those of other pairs are left out, before the first one too."""
+    known, unknown = a_judgement("how many?"), a_judgement("how few?")
+    assert judgements.get([known.key]) == {}
+    judgements.write([known])
+    assert judgements.get([known.key, unknown.key, known.key]) == {known.key: known}
+    assert judgements.get([]) == {}
+
+
 def test_a_later_judgement_takes_the_place_of_an_earlier_one(judgements: JudgementStore) -> None:
     """Also when the passage's chunk has another id by now, and the question other spacing."""
     judgements.write([a_judgement("how many?", relevant=True, chunk_id="k@g.1@0")])

@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.documents import DocumentReader, unknown_document
+from second_opinion.gateway.evidence import Evidence, EvidenceStores
 from second_opinion.gateway.parts import Parts, connect
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
 from second_opinion.pipeline.ingest import Acceptance
@@ -58,6 +59,9 @@ class Client:
         settings: Where the servers are; by default the environment, then the local stack.
         parts: The connections to use, when a test or a program has made them itself.
 
+    Attributes:
+        evidence: Traces of past queries, judgements of their candidates, and what they say of a floor.
+
     Errors are those of `second_opinion.schemas.errors`: transient ones may be tried again.
     """
 
@@ -67,6 +71,17 @@ class Client:
         self._acceptance = Acceptance(self._stores, self.parts.policy)
         self._reader = DocumentReader(
             records=self._stores.documents, chunks=self._stores.chunks, collections=self._stores.collections
+        )
+        self.evidence = Evidence(
+            EvidenceStores(
+                traces=self.parts.traces,
+                judgements=self.parts.judgements,
+                jobs=self.parts.jobs,
+                chunks=self._stores.chunks,
+                collections=self._stores.collections,
+                clock=self._stores.clock,
+            ),
+            floor_of=lambda collection: self.parts.queries.choices(collection).floor,
         )
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from second_opinion.pipeline.ingest import Policy, Stores
-from second_opinion.pipeline.ports import JobStore
+from second_opinion.pipeline.ports import JobStore, JudgementStore, TraceStore
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
@@ -24,6 +24,8 @@ class Parts:
     policy: Policy
     queries: QueryDesk
     jobs: JobStore
+    traces: TraceStore
+    judgements: JudgementStore
     close: Callable[[], None] = lambda: None
 
 
@@ -35,5 +37,7 @@ def connect(settings: Settings) -> Parts:
         policy=ingest_policy(settings),
         queries=held.queries,
         jobs=held.jobs,
+        traces=held.stores.traces,
+        judgements=held.stores.judgements,
         close=held.close,
     )

@@ -470,5 +470,8 @@ class JudgementStore(Protocol):
     def write(self, judgements: Sequence[Judgement]) -> None:
         """Write judgements, each in place of an earlier one of the same pair."""
 
+    def get(self, keys: Sequence[str]) -> dict[str, Judgement]:
+        """Return the judgements of these pairs; missing ones are left out."""
+
     def listed(self, collection: str | None, *, after: str | None, limit: int) -> list[Judgement]:
         """Return judgements by their key, of one collection or of all, those behind `after`; sees every write."""

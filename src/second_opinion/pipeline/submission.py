@@ -40,6 +40,16 @@ class QueryDesk:
         self._clock = clock
         self._defaults = defaults
 
+    def choices(self, collection: str | None) -> QueryDefaults:
+        """Return how queries to a collection are answered that do not say; without one, what the settings say.
+
+        Raises:
+            UnknownCollection: If there is no such collection.
+        """
+        return (
+            self._defaults if collection is None else self._collections.get(collection).overrides.over(self._defaults)
+        )
+
     def submit(self, request: QueryRequest) -> Job:
         """Record the query as a job and send it to the retrieve workers; the same `job_id` asks once.
 

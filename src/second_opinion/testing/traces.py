@@ -181,6 +181,10 @@ class MemoryJudgements:
         """Write judgements, each in place of an earlier one of the same pair."""
         self._judgements.update({one.key: one for one in judgements})
 
+    def get(self, keys: Sequence[str]) -> dict[str, Judgement]:
+        """Return the judgements of these pairs; missing ones are left out."""
+        return {key: self._judgements[key] for key in keys if key in self._judgements}
+
     def listed(self, collection: str | None, *, after: str | None, limit: int) -> list[Judgement]:
         """Return judgements by their key, of one collection or of all, those behind `after`."""
         found = sorted(self._judgements.items())

@@ -16,6 +16,7 @@ from second_opinion.pipeline.ingest import Policy, Stores
 from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.pipeline.tracing import trace
 from second_opinion.schemas.chunk import Chunk
 from second_opinion.schemas.collection import IndexFingerprint, QueryDefaults
 from second_opinion.schemas.document import DocumentRef
@@ -26,6 +27,7 @@ from second_opinion.testing.ingest import IngestRig, memory_stores
 from second_opinion.testing.jobs import MemoryJobs
 from second_opinion.testing.models import DIMS, WordEmbedder, WordReranker
 from second_opinion.testing.queue import MemoryQueue
+from second_opinion.testing.traces import MemoryJudgements, MemoryTraces
 
 FINGERPRINT = IndexFingerprint(embedding_model="word-embedder", embedding_revision="1", dims=DIMS, chunker="lines@1")
 
@@ -121,6 +123,7 @@ class MemorySystem:
             self.jobs.finish(job_id, JobState.FAILED, at=self.stores.clock.now(), error=problem.info())
         else:
             self.jobs.finish(job_id, JobState.DONE, at=self.stores.clock.now(), result=result)
+            self.parts.traces.write([trace(job, result, handover.fusion.candidates, at=self.stores.clock.now())])
 
 
 @pytest.fixture
@@ -133,7 +136,14 @@ def system() -> MemorySystem:
     desk = QueryDesk(
         collections=stores.collections, jobs=jobs, queue=queue, ids=stores.ids, clock=clock, defaults=QueryDefaults()
     )
-    parts = Parts(stores=stores, policy=Policy(), queries=desk, jobs=jobs)
+    parts = Parts(
+        stores=stores,
+        policy=Policy(),
+        queries=desk,
+        jobs=jobs,
+        traces=MemoryTraces(),
+        judgements=MemoryJudgements(),
+    )
     made = MemorySystem(
         stores=stores,
         jobs=jobs,

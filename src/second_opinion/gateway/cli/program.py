@@ -27,9 +27,12 @@ COMMANDS: Final = {
     "ingest": LazyCommand(f"{_HERE}.ingest:ingest", "Send documents: files, folders or JSON lines.", "Use"),
     "query": LazyCommand(f"{_HERE}.query:query", "Ask a question; get what clears the floor, or a refusal.", "Use"),
     "why": LazyCommand(f"{_HERE}.why:why", "Say what became of a document in the answer to a query.", "Use"),
+    "trace": LazyCommand(f"{_HERE}.trace:trace", "Explain a past query candidate by candidate.", "Use"),
+    "judge": LazyCommand(f"{_HERE}.judge:judge", "Say whether a candidate is relevant to its question.", "Use"),
     "job": LazyCommand(f"{_HERE}.jobs:job", "Look at, wait for or cancel a query job.", "Use"),
     "document": LazyCommand(f"{_HERE}.documents:document", "Look at or delete documents.", "Manage"),
     "collections": LazyCommand(f"{_HERE}.collections:collections", "List, set up or delete collections.", "Manage"),
+    "floor": LazyCommand(f"{_HERE}.floor:floor", "Choose a floor from the evidence of past queries.", "Manage"),
     "dead-letters": LazyCommand(
         f"{_HERE}.dead_letters:dead_letters", "List documents that failed, and try them again.", "Manage"
     ),
@@ -58,10 +61,6 @@ class Program(LazyGroup):
             getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
         try:
             code = super().main(args, prog_name or "opinion", **{**extra, "standalone_mode": False})
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _let_go_of_stdout()
-            code = EXIT_BROKEN_PIPE
         except (click.Abort, KeyboardInterrupt):
             click.echo("\rinterrupted", err=True)
             code = EXIT_INTERRUPTED
@@ -70,6 +69,16 @@ class Program(LazyGroup):
         except Exception as problem:  # noqa: BLE001 - the last place that can say it in a sentence
             code = importlib.import_module(f"{_HERE}.failures").report(problem, as_json="--json" in (args or sys.argv))
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when nobody reads its output any more, end quietly."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            return EXIT_BROKEN_PIPE
+        return code
 
 
 @click.command(
