@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -73,7 +74,7 @@ def test_vectors_are_found_by_nearness_and_filter(client: Elasticsearch, index: 
     only_later = {"range": {"year": {"gte": 2020}}}
     knn = {"field": "vector", "query_vector": [1, 0, 0, 0], "k": 2, "num_candidates": 10, "filter": only_later}
     words = {"bool": {"must": {"match": {"text": "leaflets"}}, "filter": only_later}}
-    searches = [{}, {"knn": knn}, {}, {"query": words}]
+    searches: list[dict[str, Any]] = [{}, {"knn": knn}, {}, {"query": words}]
     by_vector, by_word = client.msearch(index=index, searches=searches)["responses"]
     assert [hit["_id"] for hit in by_vector["hits"]["hits"]] == ["2020", "2021"]
     assert {hit["_id"] for hit in by_word["hits"]["hits"]} == {"2020", "2021"}
