@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from second_opinion.training.evidence import WordOverlap, best_matches, mean_of
+from second_opinion.training.evidence import WordOverlap, best_matches, matched_share, mean_of
 
 NEVER: Final = -1e4
 """Added to the attention towards padding: its exponential is zero in every dtype used here."""
-FIRST_WEIGHTS: Final = (10.0, 3.0, 2.0, 0.0)
+FIRST_WEIGHTS: Final = (10.0, 3.0, 2.0, 0.0, 0.0, 0.0)
 FIRST_BIAS: Final = -8.0
 
 
@@ -140,8 +140,9 @@ class Reranker(nn.Module):
         return logit
 
     def evidence(self, states: Tensor, input_ids: Tensor, of_query: Tensor, of_passage: Tensor) -> Tensor:
-        """Return cosine, best matches, share of words found and rarest word missing, [B, 4]."""
+        """Return cosine, average best match, and what `WordOverlap` finds, [B, 6]."""
         query, passage = mean_of(states, of_query), mean_of(states, of_passage)
         cosine = functional.cosine_similarity(query, passage).unsqueeze(1)
-        matches = best_matches(states, of_query, of_passage, self.token_weight(states).squeeze(-1))
-        return torch.cat([cosine, matches, self.overlap(input_ids, of_query, of_passage)], dim=1)
+        best = best_matches(states, of_query, of_passage)
+        matched = matched_share(best, self.token_weight(states).squeeze(-1), of_query)
+        return torch.cat([cosine, matched, self.overlap(input_ids, best, of_query, of_passage)], dim=1)

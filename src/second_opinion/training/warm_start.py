@@ -1,6 +1,6 @@
 """Fits how the untrained network reads its evidence, so that gradient descent starts from the best linear mix.
 
-Four weights and a bias on a few thousand pairs: a minute that saves the hours in which small steps would find them.
+Six weights and a bias on a few thousand pairs: a minute that saves the hours in which small steps would find them.
 """
 
 from typing import Final
@@ -39,7 +39,7 @@ def warm_start(network: Reranker, sampler: Sampler, steps: int, recipe: Recipe) 
 
 
 def _evidence(network: Reranker, step: Step, max_length: int, tokens: int) -> Tensor:
-    """Return the evidence of each pair of a step, [queries, candidates, 4]."""
+    """Return the evidence of each pair of a step, [queries, candidates, 6]."""
     device = network.reading.weight.device
     found = torch.zeros(len(step.pairs), network.reading.in_features)
     for block in blocks(step.pairs, max_length, tokens):

@@ -1,0 +1,82 @@
+"""A data set and a network so small that a training step takes milliseconds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs the `training` extra")
+pytest.importorskip("bm25s", reason="training needs the `training` extra")
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.preparation import Plan, Preparation
+from second_opinion.training.slices import Slice
+
+TINY = Shape(vocabulary=400, width=32, layers=2, heads=4, inner=48, positions=64)
+THINGS = ["kettle", "ladder", "lantern", "bicycle", "anchor", "compass", "hammer", "mirror", "needle", "pillow"]
+PLACES = ["attic", "cellar", "garden", "harbour", "kitchen", "library", "market", "station", "tower", "workshop"]
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """Whole words as pieces, the special ones where BERT has them."""
+    words = ["the", "is", "in", "where", "was", "moved", "last", "year", ".", "?", *THINGS, *PLACES]
+    known = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102}
+    known |= {word: 200 + place for place, word in enumerate(words)}
+    made = Tokenizer(models.WordLevel(known, "[UNK]"))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return made
+
+
+@pytest.fixture
+def network() -> Reranker:
+    """A tiny network with seeded weights."""
+    torch.manual_seed(7)
+    return Reranker(TINY)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data set of a hundred passages and as many questions, a fifth of them `dev`."""
+    home = tmp_path / "things"
+    home.mkdir()
+    pairs = [(thing, place) for thing in THINGS for place in PLACES]
+    corpus = [
+        {"id": f"d{n}", "title": thing, "text": f"The {thing} is in the {place}."}
+        for n, (thing, place) in enumerate(pairs)
+    ]
+    queries = [
+        {
+            "id": f"q{n}",
+            "text": f"Where is the {thing}, in the {place}?",
+            "answerable": n % 7 > 0,
+            "split": "dev" if n % 5 == 0 else "train",
+        }
+        for n, (thing, place) in enumerate(pairs)
+    ]
+    grades = [f"q{n}\td{n}\t1" for n in range(len(pairs)) if n % 7 > 0]
+    sources = [f"q{n}\td{n}\t1" for n in range(len(pairs)) if n % 7 == 0]
+    write_lines(home / "corpus.jsonl", [json.dumps(one) for one in corpus])
+    write_lines(home / "queries.jsonl", [json.dumps(one) for one in queries])
+    write_lines(home / "qrels.tsv", grades)
+    write_lines(home / "topical.tsv", sources)
+    return home
+
+
+@pytest.fixture
+def prepared(folder: Path, network: Reranker, tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    """The data set, prepared."""
+    plan = Plan(dict.fromkeys(Slice, 1_000), tmp_path / "cache")
+    preparation = Preparation(network, tokenizer, plan)
+    preparation.add(folder)
+    preparation.save(tmp_path / "prepared")
+    return tmp_path / "prepared"
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write one line each."""
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

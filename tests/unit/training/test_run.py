@@ -1,0 +1,92 @@
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from second_opinion.training.checkpoints import land, network_from, write_model
+from second_opinion.training.measurement import network_scorer, score_pool
+from second_opinion.training.network import Reranker
+from second_opinion.training.pool import Pool, Texts
+from second_opinion.training.recipe import Recipe
+from second_opinion.training.run import FROZEN, Progress, Run, train
+from second_opinion.training.slices import Slice
+
+RECIPE = Recipe(queries=4, candidates=3, max_length=48, warmup=2, layer_rate=1e-3)
+
+
+def new_run(prepared: Path, network: Reranker, recipe: Recipe = RECIPE) -> Run:
+    texts = Texts.load(prepared / "texts.npz")
+    return Run(deepcopy(network), Pool.load(prepared, Slice.TRAIN), texts, recipe)
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(prepared: Path, network: Reranker, tmp_path: Path) -> None:
+    """Weights, averages and position after 3 + 3 steps in two processes' lives equal those after 6 in one."""
+    whole, first, second = (new_run(prepared, network) for _ in range(3))
+    heard: list[Progress] = []
+    train(whole, 6, tmp_path / "whole.pt", 100, heard.append)
+    train(first, 3, tmp_path / "broken.pt", 100, heard.append)
+    second.restore(tmp_path / "broken.pt")
+    train(second, 6, tmp_path / "broken.pt", 100, heard.append)
+    assert vars(second.progress) == vars(whole.progress)
+    for averaged in (False, True):
+        ours, theirs = (one.averaged() if averaged else one.network for one in (second, whole))
+        for name, value in ours.state_dict().items():
+            torch.testing.assert_close(value, theirs.state_dict()[name], rtol=0, atol=0)
+
+
+def test_training_lowers_the_loss_and_leaves_the_words_alone(prepared: Path, network: Reranker) -> None:
+    """On a task that can be learned the loss falls, and frozen embeddings stay as they were."""
+    run = new_run(prepared, network)
+    losses = [run.advance() for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    for name in FROZEN:
+        torch.testing.assert_close(getattr(run.network, name).weight, getattr(network, name).weight, rtol=0, atol=0)
+
+
+def test_the_warm_start_explains_the_first_steps_better(prepared: Path, network: Reranker) -> None:
+    """Fitting the reading of the evidence leaves a lower loss than the weights it starts from."""
+    cold, warm = new_run(prepared, network), new_run(prepared, network)
+    texts = Texts.load(prepared / "texts.npz")
+    left = warm.warm_up(texts)
+    cold.network.overlap.rarity.data.copy_(torch.from_numpy(texts.rarity))
+    assert left < np.mean([cold.advance() for _ in range(5)])
+
+
+def test_a_pair_scores_the_same_alone_and_beside_others(prepared: Path, network: Reranker) -> None:
+    """Neither padding nor neighbours move a logit."""
+    texts, pool = Texts.load(prepared / "texts.npz"), Pool.load(prepared, Slice.MEASURE)
+    together = score_pool(network_scorer(network, max_length=48), pool, texts, 5)
+    alone = score_pool(network_scorer(network, max_length=48, tokens=1), pool, texts, 5)
+    np.testing.assert_allclose(together, alone, atol=0.05)
+
+
+def test_untrained_and_closed_the_network_reads_texts_apart(network: Reranker) -> None:
+    """With its openings shut the passage's states in a pair are those of the passage alone."""
+    for layer in network.layers:
+        torch.nn.init.constant_(layer.opening, -1e4)
+    query, passage = [101, 5, 6, 102], [101, 9, 8, 7, 102]
+    ids = torch.tensor([query + passage])
+    sides = torch.tensor([[0] * len(query) + [1] * len(passage)])
+    network.sides.weight.data[1] = network.sides.weight.data[0]
+    apart = network.states(
+        torch.tensor([passage]), torch.ones(1, 5, dtype=torch.long), torch.zeros(1, 5, dtype=torch.long)
+    )
+    joint = network.states(ids, torch.ones_like(ids), sides)
+    torch.testing.assert_close(joint[:, 4:], apart)
+
+
+def test_a_landed_checkpoint_holds_what_training_changed(prepared: Path, network: Reranker, tmp_path: Path) -> None:
+    """Half the bytes, no word embeddings, and the run's story beside it; nothing of a part file is left."""
+    run = new_run(prepared, network)
+    train(run, 2, tmp_path / "checkpoint.pt", 100, lambda _progress: None)
+    averaged, story = network_from(tmp_path / "checkpoint.pt")
+    land(averaged, story, tmp_path / "landed")
+    write_model(averaged, prepared / "texts.npz", tmp_path / "model")
+    small, whole = (load_file(str(tmp_path / one / "model.safetensors")) for one in ("landed", "model"))
+    assert set(whole) - set(small) == {f"{name}.weight" for name in FROZEN}
+    for name, value in small.items():
+        torch.testing.assert_close(value, whole[name].half())
+    assert story["progress"]["step"] == run.progress.step
+    assert sorted(one.name for one in (tmp_path / "landed").iterdir()) == ["model.safetensors", "progress.json"]
