@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -79,9 +80,8 @@ def _lineage(ctx: click.Context) -> list[click.Context]:
 
 def _connected() -> "Client":
     settings = load_settings()
-    # What libraries log is for operators; a person at a terminal gets errors as sentences.
-    level = settings.log_level if settings.log_level == "DEBUG" else "CRITICAL"
-    importlib.import_module("second_opinion.workers.logs").configure_logging(
-        settings.model_copy(update={"log_level": level})
-    )
+    importlib.import_module("second_opinion.workers.logs").configure_logging(settings)
+    if settings.log_level != "DEBUG":
+        # What libraries log is for operators; a person at a terminal gets errors as sentences.
+        logging.disable(logging.CRITICAL)
     return cast("Client", importlib.import_module("second_opinion.gateway.client").Client())
