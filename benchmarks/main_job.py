@@ -128,7 +128,7 @@ def main() -> None:
 
 def measure(settings: Settings, sent: list[DocumentInput], texts: list[str]) -> dict[str, Any]:
     """Ingest, count, and ask, against a running system."""
-    chunker = open_chunker(settings)
+    chunker = open_chunker(settings.embedder_model, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
     computed = sum(
         len(chunker.chunk(document.text or "", media_type=document.media_type, title=document.title))
         for document in sent

@@ -12,13 +12,15 @@ from typing import Final
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
+from second_opinion.models import BUNDLED, model_folder
 from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.sections import Section, markdown_sections
 from second_opinion.schemas.chunk import Chunk, passage_text
-from second_opinion.schemas.errors import EmptyDocument
+from second_opinion.schemas.errors import EmptyDocument, ModelUnusable
 
 VERSION: Final = 1
 MARKDOWN: Final = "text/markdown"
+TOKENIZER_FILE: Final = "tokenizer.json"
 BLOCK_CHARACTERS: Final = 8_000
 """The splitter's time grows with the square of an unbroken text, so it never sees more than this at once."""
 CHARACTERS_PER_TOKEN: Final = 8
@@ -126,6 +128,22 @@ class _Context:
         self.headings = headings
         self.room = room
         self.cut = cut
+
+
+def open_chunker(model: str = BUNDLED, *, max_tokens: int = 200, overlap: int = 0) -> SectionChunker:
+    """Return the chunker for the bi-encoder that a setting names, without loading the model itself.
+
+    Raises:
+        ModelUnusable: If the folder holds no tokenizer.
+    """
+    path = model_folder(model, "embedder") / TOKENIZER_FILE
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as problem:  # the Rust side raises plain Exception
+        raise ModelUnusable(f"{path} is no tokenizer: {problem}", hint="Install the package again.") from problem
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return SectionChunker(tokenizer, max_tokens=max_tokens, overlap=overlap)
 
 
 def is_blank(text: str) -> bool:

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from tokenizers import Tokenizer
 
-from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.elasticsearch import (
     Connection,
     ElasticsearchChunks,
@@ -15,7 +13,7 @@ from second_opinion.pipeline.adapters.elasticsearch import (
     ElasticsearchDocuments,
     IndexNames,
 )
-from second_opinion.pipeline.chunking import SectionChunker
+from second_opinion.pipeline.chunking import SectionChunker, open_chunker
 from second_opinion.pipeline.ingest import Policy, Stores
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.testing.clock import ManualClock
@@ -67,24 +65,15 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> Tokenizer:
-    """The bundled bi-encoder's tokenizer."""
-    tokenizer = Tokenizer.from_file(str(model_folder("bundled", "embedder") / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-@pytest.fixture(scope="session")
-def chunker(tokenizer: Tokenizer) -> SectionChunker:
+def chunker() -> SectionChunker:
     """The real chunker, with chunks so short that a few sentences make several."""
-    return SectionChunker(tokenizer, max_tokens=40)
+    return open_chunker(max_tokens=40)
 
 
 @pytest.fixture(scope="session")
-def long_chunker(tokenizer: Tokenizer) -> SectionChunker:
-    """The real chunker as it is set unless somebody sets it otherwise."""
-    return SectionChunker(tokenizer)
+def long_chunker() -> SectionChunker:
+    """The real chunker as it is unless somebody sets it otherwise."""
+    return open_chunker()
 
 
 @pytest.fixture

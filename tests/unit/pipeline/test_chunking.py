@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from second_opinion.models import model_folder
-from second_opinion.pipeline.chunking import BLOCK_CHARACTERS, CHARACTERS_PER_TOKEN, SectionChunker
+from second_opinion.pipeline.chunking import BLOCK_CHARACTERS, CHARACTERS_PER_TOKEN, SectionChunker, open_chunker
 from second_opinion.pipeline.sections import markdown_sections
 from second_opinion.schemas.chunk import Chunk, passage_text
-from second_opinion.schemas.errors import DeadlineExceeded, EmptyDocument
+from second_opinion.schemas.errors import DeadlineExceeded, EmptyDocument, ModelUnusable
 
 MAX_TOKENS = 48
 TOKENIZER = Tokenizer.from_file(str(model_folder("bundled", "embedder") / "tokenizer.json"))
@@ -199,3 +199,9 @@ def test_the_guard_is_asked_while_chunking() -> None:
     with pytest.raises(DeadlineExceeded):
         CHUNKER.chunk("word " * BLOCK_CHARACTERS, media_type="text/plain", title="", guard=guard)
     assert len(calls) == 3
+
+
+def test_a_folder_without_a_tokenizer_is_told() -> None:
+    """A model setting that leads nowhere names the file that is missing."""
+    with pytest.raises(ModelUnusable, match=r"/nowhere/tokenizer\.json"):
+        open_chunker("/nowhere")
