@@ -9,9 +9,10 @@ no part in this model's training. Splits for measuring are never used.
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import numpy as np
@@ -39,12 +40,11 @@ def score_slice(
     allowed = {Slice.CALIBRATE, Slice.TRAIN} if whole else {Slice.CALIBRATE}
     slices = slice_dataset(dataset).questions
     questions = sample([one for one in dataset.questions.values() if slices[one.id] in allowed], limit)
-    passages = list(dataset.passages.values())
+    corpora = {dataset.name: list(dataset.passages.values())}
     distractors = folder.parent / "distractors" / "corpus.jsonl"
-    if len(passages) < SMALL_CORPUS and distractors.exists():
-        passages += read_passages(distractors).values()
-    vectors = cache / f"{dataset.name}-{embedder.spec.revision}.npy" if cache else None
-    index = CandidateIndex(passages, embedder, vectors)
+    if len(dataset.passages) < SMALL_CORPUS and distractors.exists():
+        corpora["distractors"] = list(read_passages(distractors).values())
+    index = CandidateIndex(corpora, embedder, cache / embedder.spec.revision if cache else None)
     return list(score_queries(dataset, questions, index, reranker))
 
 
@@ -91,6 +91,42 @@ def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> st
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class CalibrationData:
+    """What to calibrate on.
+
+    Attributes:
+        folder: Holds the data sets.
+        sets: Those whose calibrate slice is used.
+        whole: Those whose train split this model never saw: all of it is used.
+        limit: Most queries of a data set.
+        cache: Keeps vectors between calls.
+    """
+
+    folder: Path
+    sets: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    limit: int = 200
+    cache: Path | None = None
+
+    def options(self) -> str:
+        """Return the options that name this data."""
+        named = [*(f"--on {name}" for name in self.sets), *(f"--whole {name}" for name in self.whole)]
+        return " ".join(["--data DATA", *named, f"--limit {self.limit}"])
+
+
+def calibrate(model: Path, data: CalibrationData) -> str:
+    """Fit the calibration of the reranker in the folder `model`, write it there and return how well it does."""
+    reranker, embedder = OnnxReranker(model), OnnxEmbedder.open()
+    scored: list[ScoredQuery] = []
+    for name in (*data.sets, *data.whole):
+        whole = name in data.whole
+        scored += score_slice(data.folder / name, (reranker, embedder), whole=whole, limit=data.limit, cache=data.cache)
+    artefact = fit(scored, reranker, f"python -m second_opinion.training.calibrate MODEL {data.options()}")
+    (model / CALIBRATION_FILE).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return describe(artefact, scored)
+
+
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
@@ -98,21 +134,9 @@ def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> st
 @click.option("--whole", multiple=True, help="Data set whose train split this model never saw: all of it is used.")
 @click.option("--limit", default=200, show_default=True, help="Most queries of a data set.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps vectors between calls.")
-def main(  # noqa: PLR0913, PLR0917 - one parameter for each option
-    model: Path, data: Path, sets: tuple[str, ...], whole: tuple[str, ...], limit: int, cache: Path | None
-) -> None:
+def main(model: Path, data: Path, **chosen: Any) -> None:
     """Calibrate the reranker in the folder MODEL."""
-    reranker, embedder = OnnxReranker(model), OnnxEmbedder.open()
-    scored: list[ScoredQuery] = []
-    for name in (*sets, *whole):
-        click.echo(f"{name} ...", err=True)
-        scored += score_slice(data / name, (reranker, embedder), whole=name in whole, limit=limit, cache=cache)
-    options = [*(f"--on {name}" for name in sets), *(f"--whole {name}" for name in whole), f"--limit {limit}"]
-    artefact = fit(
-        scored, reranker, f"python -m second_opinion.training.calibrate MODEL --data DATA {' '.join(options)}"
-    )
-    (model / CALIBRATION_FILE).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    click.echo(describe(artefact, scored))
+    click.echo(calibrate(model, CalibrationData(data, **chosen)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Scored candidates as production sees them: chunks, found by BM25 and the bi-encoder, read by the shipped reranker."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,26 +38,38 @@ class ScoredQuery:
 
 
 class CandidateIndex:
-    """The chunks of a corpus with their vectors.
+    """The chunks of one or more corpora with their vectors.
 
     Args:
-        passages: The documents.
+        corpora: Their documents, by name.
         embedder: Embeds chunks and queries.
-        cache: File that keeps the vectors between calls, or none.
+        cache: Folder that keeps the vectors of each corpus between calls, or none.
     """
 
-    def __init__(self, passages: Sequence[Passage], embedder: OnnxEmbedder, cache: Path | None = None) -> None:
+    def __init__(
+        self, corpora: Mapping[str, Sequence[Passage]], embedder: OnnxEmbedder, cache: Path | None = None
+    ) -> None:
         self._embedder = embedder
-        cut = [(one.id, text) for one in passages for text in cut_passage(one, embedder.tokenizer)]
-        self.documents = [document for document, _ in cut]
-        self.chunks = [text for _, text in cut]
-        if cache is not None and cache.exists():
-            self._vectors: NDArray[np.float16] = np.load(cache)
-        else:
-            self._vectors = embedder.embed_passages(self.chunks).astype(np.float16)
-            if cache is not None:
-                cache.parent.mkdir(parents=True, exist_ok=True)
-                np.save(cache, self._vectors)
+        self.documents: list[str] = []
+        self.chunks: list[str] = []
+        vectors = []
+        for name, passages in corpora.items():
+            cut = [(one.id, text) for one in passages for text in cut_passage(one, embedder.tokenizer)]
+            chunks = [text for _, text in cut]
+            self.documents += [document for document, _ in cut]
+            self.chunks += chunks
+            vectors.append(self._embed(chunks, cache / f"{name}-{len(chunks)}.npy" if cache else None))
+        self._vectors = np.concatenate(vectors)
+
+    def _embed(self, chunks: Sequence[str], kept: Path | None) -> NDArray[np.float16]:
+        if kept is not None and kept.exists():
+            found: NDArray[np.float16] = np.load(kept)
+            return found
+        vectors = self._embedder.embed_passages(chunks).astype(np.float16)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept, vectors)
+        return vectors
 
     def candidates(self, queries: Sequence[str], depth: int = DEPTH) -> list[NDArray[np.int64]]:
         """Return for each query the rows of its first fused candidates."""

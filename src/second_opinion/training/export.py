@@ -1,8 +1,8 @@
 """Exports a trained model into a model folder: ONNX in 8-bit integers, tokenizer, manifest.
 
-    python -m second_opinion.training.export SOURCE DESTINATION --model NAME
+    python -m second_opinion.training.export SOURCE DESTINATION --model NAME [--data FOLDER --on SET ...]
 
-needs the `torch` extra only for the comparison with the reference; what it writes needs ONNX Runtime alone.
+With --data a reranker is calibrated too. What is written needs ONNX Runtime alone.
 """
 
 import json
@@ -19,6 +19,7 @@ from second_opinion.pipeline.adapters.onnx_model import (
     Manifest,
     sha256_of,
 )
+from second_opinion.training.calibrate import CalibrationData, calibrate
 from second_opinion.training.onnx_encoder import Recipe, encode
 from second_opinion.training.onnx_graph import Graph
 from second_opinion.training.sources import Source, read_source
@@ -84,12 +85,20 @@ def _write_tokenizer(tokenizer: dict[str, Any], destination: Path) -> None:
 @click.option("--model", required=True, help="Id of the model in manifests, results and traces.")
 @click.option("--origin", default="", help="Where the weights come from, in a sentence.")
 @click.option("--exact", is_flag=True, help="Keep float32: four times the size, half the speed.")
-def main(source: Path, destination: Path, model: str, origin: str, *, exact: bool) -> None:
-    """Export the model in SOURCE into the model folder DESTINATION."""
-    recipe = Recipe.exact() if exact else Recipe()
-    manifest = export(read_source(source), destination, Label(model, origin), recipe)
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Calibrate on these sets.")
+@click.option("--on", "sets", multiple=True, help="Data set whose calibrate slice is used.")
+@click.option("--whole", multiple=True, help="Data set whose train split this model never saw: all of it is used.")
+@click.option("--limit", default=200, show_default=True, help="Most queries of a data set.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps vectors between calls.")
+def main(source: Path, destination: Path, data: Path | None, **chosen: Any) -> None:
+    """Export the model in SOURCE into the model folder DESTINATION, and calibrate it where --data is given."""
+    recipe = Recipe.exact() if chosen.pop("exact") else Recipe()
+    label = Label(chosen.pop("model"), chosen.pop("origin"))
+    manifest = export(read_source(source), destination, label, recipe)
     size = (destination / MODEL_FILE).stat().st_size / 1e6
     click.echo(f"{manifest.model} {manifest.revision}: {size:.1f} MB in {destination}")
+    if data is not None:
+        click.echo(calibrate(destination, CalibrationData(data, **chosen)))
 
 
 if __name__ == "__main__":
