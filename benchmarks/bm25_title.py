@@ -31,22 +31,24 @@ BATCH = 500
 Query = dict[str, Any]
 
 
-def multi(kind: str, title: float) -> Any:
-    """Return a way to ask title, headings and text as fields of their own."""
+def combined(title: float) -> Any:
+    """Return a way to ask title, headings and text as one field whose parts have weights (BM25F)."""
+    return lambda text: {"combined_fields": {"query": text, "fields": [f"title^{title}", "headings", "text"]}}
 
-    def ask(text: str) -> Query:
-        return {"multi_match": {"query": text, "type": kind, "fields": [f"title^{title}", "headings", "text"]}}
 
-    return ask
+def summed(title: float) -> Any:
+    """Return a way to ask title, headings and text each by itself and add up the scores."""
+    fields = [f"title^{title}", "headings", "text"]
+    return lambda text: {"multi_match": {"query": text, "type": "most_fields", "fields": fields}}
 
 
 WAYS = {
     "text alone": lambda text: {"match": {"text": text}},
     "passage (title, headings, text as one field)": lambda text: {"match": {"passage": text}},
-    "combined_fields, title x 1": multi("combined_fields", 1.0),
-    "combined_fields, title x 2": multi("combined_fields", 2.0),
-    "most_fields, title x 0.5": multi("most_fields", 0.5),
-    "most_fields, title x 1": multi("most_fields", 1.0),
+    "combined_fields, title x 1": combined(1.0),
+    "combined_fields, title x 2": combined(2.0),
+    "most_fields, title x 0.5": summed(0.5),
+    "most_fields, title x 1": summed(1.0),
 }
 
 

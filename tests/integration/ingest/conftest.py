@@ -15,8 +15,10 @@ from second_opinion.pipeline.adapters.elasticsearch import (
 )
 from second_opinion.pipeline.chunking import SectionChunker, open_chunker
 from second_opinion.pipeline.ingest import Policy, Stores
+from second_opinion.pipeline.ports import CollectionStore
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.testing.clock import ManualClock
+from second_opinion.testing.collections import MemoryCollections, Shelf
 from second_opinion.testing.ingest import IngestRig, memory_stores
 from second_opinion.testing.models import WordEmbedder
 
@@ -36,12 +38,18 @@ class CountingEmbedder(WordEmbedder):
 
 @dataclass(frozen=True)
 class Bench:
-    """One ingest worker with its clock and its embedder, and a way to make listings current."""
+    """One ingest worker with its clock and its embedder.
+
+    Attributes:
+        settle: Makes listings current.
+        collections_of: The same collections, as a process of another fingerprint sees them.
+    """
 
     rig: IngestRig
     clock: ManualClock
     embedder: CountingEmbedder
     settle: Callable[[], object]
+    collections_of: Callable[[IndexFingerprint], CollectionStore]
 
     def reconcile(self) -> int:
         """Reconcile on current listings; return how many documents were enqueued."""
@@ -79,9 +87,11 @@ def long_chunker() -> SectionChunker:
 @pytest.fixture
 def memory_bench(chunker: SectionChunker) -> Bench:
     """Ingest in memory."""
-    clock, embedder = ManualClock(), CountingEmbedder()
-    stores = memory_stores(_fingerprint(chunker, embedder), clock=clock)
-    return Bench(IngestRig.on(stores, chunker, embedder, Policy()), clock, embedder, lambda: None)
+    clock, embedder, shelf = ManualClock(), CountingEmbedder(), Shelf()
+    fingerprint = _fingerprint(chunker, embedder)
+    stores = replace(memory_stores(fingerprint, clock=clock), collections=MemoryCollections(fingerprint, shelf))
+    rig = IngestRig.on(stores, chunker, embedder, Policy())
+    return Bench(rig, clock, embedder, lambda: None, lambda other: MemoryCollections(other, shelf))
 
 
 @pytest.fixture
@@ -94,14 +104,17 @@ def real_bench(chunker: SectionChunker, elasticsearch: Connection, names: IndexN
         for index in (names.documents, names.contents):
             elasticsearch.writes.indices.refresh(index=index, ignore_unavailable=True)
 
+    def collections_of(other: IndexFingerprint) -> CollectionStore:
+        return ElasticsearchCollections(elasticsearch, names, other)
+
     stores: Stores = replace(
         memory_stores(fingerprint, clock=clock),
         documents=ElasticsearchDocuments(elasticsearch, names),
         contents=ElasticsearchContents(elasticsearch, names),
         chunks=ElasticsearchChunks(elasticsearch),
-        collections=ElasticsearchCollections(elasticsearch, names, fingerprint),
+        collections=collections_of(fingerprint),
     )
-    return Bench(IngestRig.on(stores, chunker, embedder, Policy()), clock, embedder, settle)
+    return Bench(IngestRig.on(stores, chunker, embedder, Policy()), clock, embedder, settle, collections_of)
 
 
 @pytest.fixture(params=["memory", pytest.param("elasticsearch", marks=pytest.mark.stack)])

@@ -14,6 +14,8 @@ from second_opinion.schemas.chunk import ChunkHit, IndexedChunk
 from second_opinion.schemas.errors import ErrorInfo, StoreUnavailable, UnknownCollection
 
 UNREGISTERED: Final = "dynamic introduction"
+REFRESH_SECONDS: Final = 60.0
+"""A refresh may have to finish the graphs of many vectors; it is still bounded."""
 
 
 class ElasticsearchChunks:
@@ -40,8 +42,9 @@ class ElasticsearchChunks:
         Raises:
             StoreUnavailable: If one shard failed; nothing may then be committed.
         """
+        patient = self._connection.writes.options(request_timeout=REFRESH_SECONDS)
         with store_errors():
-            answer = self._connection.writes.indices.refresh(index=index)
+            answer = patient.indices.refresh(index=index)
         if answer["_shards"]["failed"]:
             raise StoreUnavailable(f"{answer['_shards']['failed']} shards of {index} were not refreshed")
 
