@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from second_opinion.pipeline.filtering import matches
 from second_opinion.pipeline.ports import ListedHit, SearchHits, SearchRequest, WrittenSet
 from second_opinion.schemas.chunk import ChunkHit, IndexedChunk, passage_text
-from second_opinion.schemas.document import MetadataScalar
 from second_opinion.schemas.errors import ErrorInfo
-from second_opinion.schemas.query import ExistsFilter, Filter, RangeFilter, TermFilter
 
 WORD: Final = re.compile(r"\w+")
 
@@ -94,21 +93,4 @@ def _by_vector(request: SearchRequest, chunks: Sequence[IndexedChunk]) -> dict[s
 def _fits(chunk: IndexedChunk, request: SearchRequest) -> bool:
     if request.write_sets is not None and chunk.write_set not in request.write_sets:
         return False
-    return all(_passes(chunk, one) for one in request.filters)
-
-
-def _passes(chunk: IndexedChunk, one: Filter) -> bool:
-    value = chunk.metadata.get(one.field)
-    values: list[MetadataScalar] = value if isinstance(value, list) else [] if value is None else [value]
-    match one:
-        case TermFilter():
-            return any(found in one.values for found in values)
-        case RangeFilter():
-            return any(_between(found, one) for found in values)
-        case ExistsFilter():
-            return bool(values) is one.exists
-
-
-def _between(value: Any, one: RangeFilter) -> bool:
-    above = (one.gt is None or value > one.gt) and (one.gte is None or value >= one.gte)
-    return above and (one.lt is None or value < one.lt) and (one.lte is None or value <= one.lte)
+    return matches(request.filters, chunk.metadata)

@@ -189,7 +189,7 @@ def open_jobs(settings: Settings) -> RedisJobs:
 def open_candidates(settings: Settings) -> RedisCandidates:
     """Return the candidate store in Redis."""
     client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout, decode=False)
-    return RedisCandidates(client, ttl=settings.result_ttl, namespace=settings.index_prefix)
+    return RedisCandidates(client, namespace=settings.index_prefix)
 
 
 def open_query_desk(settings: Settings, stores: Stores, jobs: RedisJobs, queue: CeleryTaskQueue) -> QueryDesk:

@@ -1,7 +1,7 @@
 """Candidates on their way from retrieve to rerank, in Redis."""
 
 import zlib
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from redis import Redis
@@ -12,16 +12,19 @@ from second_opinion.pipeline.ports import CandidateStore
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.errors import InternalError
 
+CANDIDATES_TTL: Final = 2 * 3_600.0
+"""Above the longest time that a query may allow itself, so that a backlog does not outlast its candidates."""
+
 
 class RedisCandidates(CandidateStore):
     """Keeps handovers in Redis, deflated (about 40 kB instead of 130 for 100 candidates).
 
     Args:
         client: Must not decode its replies.
-        ttl: Seconds a handover lives; longer than any job may take.
+        ttl: Seconds a handover lives if its job never becomes terminal.
     """
 
-    def __init__(self, client: "Redis[Any]", *, ttl: float, namespace: str = "opinion") -> None:
+    def __init__(self, client: "Redis[Any]", *, ttl: float = CANDIDATES_TTL, namespace: str = "opinion") -> None:
         self._client = client
         self._ttl = ttl
         self._keys = Keys(namespace)

@@ -3,7 +3,7 @@
     opinion:job:ID              hash    one query job: state, query, submitted_at, expires_at, attempts, schema_version;
                                         once terminal also finished_at, and result or error (both JSON).
                                         Lives until a day after expires_at; once terminal, `result_ttl` from then on.
-    opinion:candidates:ID       string  the handover from retrieve to rerank: JSON, deflated. Lives `candidates_ttl`;
+    opinion:candidates:ID       string  the handover from retrieve to rerank: JSON, deflated. Lives two hours;
                                         gone as soon as the job is terminal.
     opinion:jobs:submitted      zset    unfinished jobs by submitted_at, for whoever asks what waits.
     opinion:jobs:deadline       zset    unfinished jobs by expires_at, for whoever expires them.
