@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from second_opinion.training.onnx_graph import FUSED, Floats, Graph
-from second_opinion.training.onnx_linear import Affine, Precision, Product, linear, quantise_rows
+from second_opinion.training.onnx_linear import WEIGHT_LIMIT, Affine, Precision, Product, linear, quantise_rows
 
 SMALLEST_SPREAD: Final = 1e-3
 
@@ -70,6 +70,7 @@ class Recipe:
     down: Precision = Precision.PER_TOKEN
     smooth_up: bool = True
     small_words: bool = True
+    weight_limit: int = WEIGHT_LIMIT
 
     @classmethod
     def exact(cls) -> "Recipe":
@@ -119,17 +120,18 @@ def _int_one(graph: Graph) -> str:
 def _layer(graph: Graph, states: str, number: int, weights: EncoderWeights, recipe: Recipe) -> str:
     layer, name = weights.layers[number], f"layer{number}"
     mixed = _attend(graph, states, number, weights, recipe)
-    mixed = linear(graph, mixed, Product(f"{name}.mix", layer.mix, recipe.mix))
+    mixed = linear(graph, mixed, Product(f"{name}.mix", layer.mix, recipe.mix, limit=recipe.weight_limit))
     states = _normalise(graph, graph.add("Add", states, mixed), f"{name}.mix_norm", layer.mix_norm, weights.epsilon)
     spread = layer.mix_norm.spread if recipe.smooth_up else None
-    raised = graph.add("Gelu", linear(graph, states, Product(f"{name}.up", layer.up, recipe.up, spread)), domain=FUSED)
-    lowered = linear(graph, raised, Product(f"{name}.down", layer.down, recipe.down))
+    up = Product(f"{name}.up", layer.up, recipe.up, spread, recipe.weight_limit)
+    down = Product(f"{name}.down", layer.down, recipe.down, limit=recipe.weight_limit)
+    lowered = linear(graph, graph.add("Gelu", linear(graph, states, up), domain=FUSED), down)
     return _normalise(graph, graph.add("Add", states, lowered), f"{name}.norm", layer.norm, weights.epsilon)
 
 
 def _attend(graph: Graph, states: str, number: int, weights: EncoderWeights, recipe: Recipe) -> str:
     layer, name, width = weights.layers[number], f"layer{number}", weights.words.shape[1]
-    joined = linear(graph, states, Product(f"{name}.qkv", layer.qkv, recipe.qkv))
+    joined = linear(graph, states, Product(f"{name}.qkv", layer.qkv, recipe.qkv, limit=recipe.weight_limit))
     parts = graph.constant("qkv.parts", np.array([width] * 3))
     query, key, value = graph.add_many("Split", joined, parts, outputs=3, axis=-1)
     scale = float((width // weights.heads) ** -0.5)

@@ -43,12 +43,14 @@ class Product:
     Attributes:
         spread: How wide each input channel is, [inputs], all above 0: the channels are then made equally wide before
             they are quantised, and the weights wider in return. None leaves the input as it is.
+        limit: The largest integer of a weight.
     """
 
     name: str
     layer: Affine
     precision: Precision
     spread: Floats | None = None
+    limit: int = WEIGHT_LIMIT
 
 
 def quantise_columns(weight: Floats, limit: int = WEIGHT_LIMIT) -> tuple[NDArray[np.int8], Floats]:
@@ -75,7 +77,7 @@ def linear(graph: Graph, value: str, product: Product) -> str:
     bias = graph.constant(f"{name}.bias", layer.bias)
     if product.precision is Precision.FLOAT:
         return graph.add("Add", graph.add("MatMul", value, graph.constant(f"{name}.weight", layer.weight)), bias)
-    integers, scales = quantise_columns(layer.weight)
+    integers, scales = quantise_columns(layer.weight, product.limit)
     weight, columns = graph.constant(f"{name}.integers", integers), graph.constant(f"{name}.scales", scales)
     if product.precision is Precision.PER_INPUT:
         return graph.add("DynamicQuantizeMatMul", value, weight, columns, "", bias, domain=FUSED)
