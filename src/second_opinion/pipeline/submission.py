@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from second_opinion.pipeline.filtering import check_filters
 from second_opinion.pipeline.ports import Clock, CollectionStore, JobStore, OperationIds, TaskQueue
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable
@@ -56,10 +57,15 @@ class QueryDesk:
         Raises:
             UnknownCollection: If there is no such collection.
             IndexMismatch: If the collection's index was made with another model.
+            UnknownFilterField: If a filter names a field that no document of the collection has.
+            FilterTypeMismatch: If a filter compares a field with values of another type.
             JobStoreUnavailable: If the job could not be recorded; nothing was submitted.
             BrokerUnavailable: If the message could not be sent; the job is recorded as failed.
         """
         collection = self._collections.get(request.collection)
+        if request.filters:
+            types = self._collections.field_types(request.collection)
+            check_filters(request.filters, types, collection=request.collection)
         query = Query(
             job_id=request.job_id or self._ids.new(),
             text=request.text,
