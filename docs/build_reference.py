@@ -4,11 +4,14 @@ A test compares them with what is committed, so that they cannot fall behind.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import BaseModel, SecretStr
 
+from second_opinion.gateway.cli.program import program
 from second_opinion.schemas.document import DeletionInput, DocumentInput
 from second_opinion.schemas.errors import ErrorInfo, OpinionError
 from second_opinion.schemas.messages import (
@@ -94,6 +97,31 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def commands_page() -> str:
+    """Return the help of every command."""
+    codes = "Exit codes: 0 done or answered, 3 refused, 4 failed, 2 wrong usage, 130 interrupted."
+    lines = [MADE, "# Commands\n", f"What `opinion COMMAND --help` prints. {codes}\n"]
+    lines += [
+        f"{'#' * depth} {path}\n\n```text\n{text}\n```\n" for depth, path, text in _helps(program, "opinion", None, 2)
+    ]
+    return "\n".join(lines)
+
+
+def _helps(
+    command: click.Command, path: str, parent: click.Context | None, depth: int
+) -> Iterator[tuple[int, str, str]]:
+    ctx = command.context_class(
+        command, **command.context_settings, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=100
+    )
+    text = "\n".join(line.rstrip() for line in command.get_help(ctx).splitlines())
+    yield depth, path, text
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            if found is not None:
+                yield from _helps(found, f"{path} {name}", ctx, 3 if parent is not None else 2)
+
+
 def _family(root: type[OpinionError]) -> set[type[OpinionError]]:
     return {member for child in root.__subclasses__() for member in {child, *_family(child)}}
 
@@ -108,7 +136,12 @@ def _compact(schema: Any) -> Any:
     return [_compact(item) for item in schema] if isinstance(schema, list) else schema
 
 
-PAGES = {"settings.md": settings_page, "tasks.md": tasks_page, "errors.md": errors_page}
+PAGES = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "tasks.md": tasks_page,
+    "errors.md": errors_page,
+}
 
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,14 @@ def client(system: System) -> Iterator[Client]:
     """A client of the running system."""
     with Client(system.settings) as made:
         yield made
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until `condition` holds, or fail."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.1)
 
 
 def _worker(system: System, role: str, folder: Path) -> "subprocess.Popen[bytes]":

@@ -3,19 +3,14 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.gateway.conftest import System
+from tests.integration.gateway.conftest import System, wait_until
 
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentState
-from second_opinion.schemas.errors import UnknownJob
 from second_opinion.schemas.job import Job, JobState
-from second_opinion.workers.app import make_app
-from second_opinion.workers.routing import ACCEPT, SUBMIT_QUERY
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -93,24 +88,6 @@ def test_ctrl_c_while_waiting_keeps_what_was_accepted(system: System, client: Cl
     assert client.wait_document("slow/0", timeout=60).current
 
 
-def test_by_task_name_from_any_producer(system: System, client: Client) -> None:
-    """Documents, deletions and queries sent by task name, as plain JSON, have the same effect as the client's."""
-    app = make_app(system.settings)
-    app.send_task(ACCEPT, args=[{"documents": [{"id": "by-name", "text": "The ferry leaves at noon."}, {"id": "bad"}]}])
-    assert client.wait_document("by-name", timeout=60).current
-    wait_until(lambda: client.document_statuses([("default", "bad")]) != {}, 60)
-    bad = client.document_status("bad")
-    assert bad.state is DocumentState.FAILED
-    assert bad.error is not None
-    assert bad.error.hint
-    app.send_task(SUBMIT_QUERY, args=[{"query": {"text": QUESTION, "job_id": "by-name-1"}}])
-    wait_until(lambda: known(client, "by-name-1"), 60)
-    assert client.wait("by-name-1", timeout=60).state is JobState.DONE
-    app.send_task(ACCEPT, args=[{"deletions": [{"id": "by-name"}]}])
-    wait_until(lambda: client.document_status("by-name").state is DocumentState.DELETED, 60)
-    app.close()
-
-
 def test_dead_letters_are_listed(system: System, client: Client) -> None:
     """A document that failed is listed with its reason and a hint."""
     client.submit_document(id="no-text", content=b"\x80\x81")
@@ -158,17 +135,3 @@ def test_absent_servers_are_told_with_what_to_run(tmp_path: Path) -> None:
     examined = nowhere.opinion("doctor")
     assert examined.returncode == 4
     assert "opinion up" in examined.stdout
-
-
-def known(client: Client, job_id: str) -> bool:
-    try:
-        return client.result(job_id).job_id == job_id
-    except UnknownJob:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(0.1)

@@ -28,6 +28,7 @@ class LazyCommand:
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.target} is no click command")
+        _keep_examples(command)
         return command
 
 
@@ -73,3 +74,10 @@ class LazyGroup(click.Group):
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+def _keep_examples(command: click.Command) -> None:
+    """Mark paragraphs that must not be wrapped: a backspace to click, two letters in a raw docstring."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+    for member in command.commands.values() if isinstance(command, click.Group) else ():
+        _keep_examples(member)

@@ -92,18 +92,15 @@ def show_result(session: Session, job: Job, *, explain: bool, everything: bool) 
         (terminal.done if answered else terminal.neutral)(summary(result))
         for warning in warnings(result):
             terminal.warn(warning)
-        if not explain:
-            _hint(session, result)
+        _hint(session, result, explain=explain)
     return 0 if answered else EXIT_REFUSED
 
 
-def _hint(session: Session, result: QueryResult) -> None:
+def _hint(session: Session, result: QueryResult, *, explain: bool) -> None:
     near = near_floor(result)
     if near:
-        session.terminal.hint(
-            f"{plural(near, 'candidate')} within 0.05 of the floor: opinion job show {result.job_id} --explain"
-        )
-    elif result.outcome is Outcome.REFUSED and result.candidates:
+        session.terminal.hint(f"{plural(near, 'candidate')} within 0.05 of the floor: opinion floor report")
+    elif not explain and result.outcome is Outcome.REFUSED and result.candidates:
         session.terminal.hint(f"See what came closest: opinion job show {result.job_id} --explain")
 
 

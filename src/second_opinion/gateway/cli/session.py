@@ -64,8 +64,6 @@ def with_session(callback: CommandT) -> Callable[..., Any]:
         ctx.call_on_close(session.close)
         return callback(session, **options)
 
-    # Click knows a paragraph that must not be wrapped by this character, which docstrings write as two.
-    run.__doc__ = (callback.__doc__ or "").replace(r"\b", "\b")
     return run
 
 
