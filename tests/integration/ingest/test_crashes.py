@@ -1,5 +1,6 @@
 """A worker that ends between any two steps: readers see whole versions, and the reconciler sees the work done."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,30 @@ def test_a_document_that_always_kills_its_worker_is_given_up(bench: Bench) -> No
     assert bench.rig.put("d1", OLD).error is None
     bench.rig.drain()
     assert whole_versions(bench) == "old"
+
+
+def test_a_document_that_kills_its_worker_takes_its_batch_down_once(bench: Bench) -> None:
+    """After a crash the documents of a batch come again one by one: the culprit is given up, the others are indexed."""
+    names = [f"d{number}" for number in range(4)]
+    bench.rig.acceptance.accept([{"id": name, "text": f"Text of {name}."} for name in names])
+
+    class Deadly(type(bench.embedder)):  # type: ignore[misc]
+        """Ends the process at one text."""
+
+        def embed_passages(self, texts, *, guard=lambda: None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if any("d2" in text for text in texts):
+                raise Crash
+            return super().embed_passages(texts, guard=guard)
+
+    for _ in range(bench.rig.policy.max_attempts + 1):
+        while bench.rig.queue.batches:
+            worker = IngestRig.on(bench.rig.stores, bench.rig.chunker, Deadly(), bench.rig.policy)
+            with suppress(Crash):
+                worker.indexing.index(bench.rig.queue.batches.popleft())
+        bench.clock.advance(bench.rig.policy.lease_seconds + 1)
+        bench.reconcile()
+    states = {name: bench.rig.status(name).state for name in names}
+    assert states == {name: DocumentState.FAILED if name == "d2" else DocumentState.INDEXED for name in names}
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_loses(bench: Bench) -> None:

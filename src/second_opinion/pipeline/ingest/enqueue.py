@@ -10,13 +10,19 @@ from second_opinion.schemas.document import DocumentRecord
 def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy) -> None:
     """Send each document's operation to be extracted or to be indexed.
 
+    One that was begun before gets a message of its own: if it ended its worker, it takes no other with it again.
+
     Raises:
         BrokerUnavailable: If the queue takes no messages; some may have been sent.
     """
     for record in records:
         if record.needs_extraction:
             queue.extract(record.ref)
-    for message in messages([record for record in records if not record.needs_extraction], policy):
+    texts = [record for record in records if not record.needs_extraction]
+    for record in texts:
+        if record.attempts > 0:
+            queue.index([record.ref])
+    for message in messages([record for record in texts if record.attempts == 0], policy):
         queue.index([record.ref for record in message])
 
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
-from second_opinion.pipeline.adapters.elasticsearch.documents import NOT_FOUND, exists
+from second_opinion.pipeline.adapters.elasticsearch.documents import NOT_FOUND
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import write_alias
+from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.search import chunk_hit, parse_hits, search_lines
 from second_opinion.pipeline.ports import SearchHits, SearchRequest, WrittenSet
 from second_opinion.schemas.chunk import ChunkHit, IndexedChunk
@@ -67,11 +68,7 @@ class ElasticsearchChunks:
 
     def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
         """Return chunks by id."""
-        if not chunk_ids:
-            return {}
-        with store_errors():
-            answer = self._connection.reads.mget(index=index, ids=list(dict.fromkeys(chunk_ids)))
-        return {item["_id"]: chunk_hit(item) for item in answer["docs"] if exists(item)}
+        return {item["_id"]: chunk_hit(item) for item in multi_get(self._connection, index, chunk_ids)}
 
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, committed or not; refreshes first."""

@@ -9,7 +9,7 @@ from elasticsearch import BadRequestError, NotFoundError
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.contents import ElasticsearchContents
-from second_opinion.pipeline.adapters.elasticsearch.documents import ElasticsearchDocuments, exists
+from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT, ElasticsearchDocuments
 from second_opinion.pipeline.adapters.elasticsearch.errors import cause, store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import (
     COLLECTION_FIELDS,
@@ -21,13 +21,15 @@ from second_opinion.pipeline.adapters.elasticsearch.indices import (
     chunk_settings,
     write_alias,
 )
+from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex, create_index
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import MetadataValue, field_type
-from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection
+from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection, WriteConflict
 
 MAX_COLLECTIONS: Final = 10_000
 PAGE: Final = 500
+CONFLICT_ROUNDS: Final = 10
 
 
 class ElasticsearchCollections:
@@ -89,9 +91,16 @@ class ElasticsearchCollections:
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
-        record = self.get(name).model_copy(update={"overrides": overrides})
-        self._write("index", record)
-        return record
+        for _ in range(CONFLICT_ROUNDS):
+            self.get(name)
+            item = self._read(name)
+            if item is None:
+                break
+            record = CollectionRecord.model_validate(item["_source"]).model_copy(update={"overrides": overrides})
+            place = {"_id": name, "if_seq_no": item["_seq_no"], "if_primary_term": item["_primary_term"]}
+            if self._write(Action("index", place, to_json(record.model_dump(mode="json")))):
+                return record
+        raise WriteConflict(f"collection {name!r} is changed by others all the time")
 
     def delete(self, name: str) -> None:
         """Remove a collection with its chunks, records and contents.
@@ -180,10 +189,11 @@ class ElasticsearchCollections:
         return dict(answer[index]["mappings"])
 
     def _find(self, name: str) -> CollectionRecord | None:
-        with store_errors():
-            answer = self._connection.reads.mget(index=self._names.collections, ids=[name], realtime=True)
-        (item,) = answer["docs"]
-        return CollectionRecord.model_validate(item["_source"]) if exists(item) else None
+        item = self._read(name)
+        return None if item is None else CollectionRecord.model_validate(item["_source"])
+
+    def _read(self, name: str) -> Mapping[str, Any] | None:
+        return next(iter(multi_get(self._connection, self._names.collections, [name])), None)
 
     def _create(self, name: str) -> None:
         for system, fields in ((self._names.documents, DOCUMENT_FIELDS), (self._names.contents, CONTENT_FIELDS)):
@@ -194,14 +204,18 @@ class ElasticsearchCollections:
             self._connection, index, chunk_settings(), chunk_mappings(self._fingerprint), {write_alias(index): {}}
         )
         if found is None:
-            self._write("create", CollectionRecord(name=name, index=index, writing=(index,), created_at=time.time()))
+            record = CollectionRecord(name=name, index=index, writing=(index,), created_at=time.time())
+            self._write(Action("create", {"_id": name}, to_json(record.model_dump(mode="json"))))
 
-    def _write(self, verb: str, record: CollectionRecord) -> None:
-        action = Action(verb, {"_id": record.name}, to_json(record.model_dump(mode="json")))
+    def _write(self, action: Action) -> bool:
+        """Write a collection's record; return False if somebody else was first."""
         (outcome,) = run_bulk(self._connection, self._index.ready(), [action])
-        if outcome.error is not None and not (verb == "create" and outcome.status == 409):  # noqa: PLR2004
+        if outcome.status == CONFLICT:
+            return False
+        if outcome.error is not None:
             raise outcome.error
         self._refresh(self._index.name)
+        return True
 
     def _delete_records(self, name: str) -> None:
         documents = ElasticsearchDocuments(self._connection, self._names)

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
-from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT, NOT_FOUND, exists
+from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT, NOT_FOUND
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import CONTENT_FIELDS, IndexNames
+from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import ContentRecord, DocumentRef, ExtractedText
@@ -76,11 +77,7 @@ class ElasticsearchContents:
                 raise outcome.error
 
     def _read(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        if not ids:
-            return []
-        with store_errors():
-            answer = self._connection.reads.mget(index=self._index.name, ids=list(ids), realtime=True)
-        return [item["_source"] for item in answer["docs"] if exists(item)]
+        return [item["_source"] for item in multi_get(self._connection, self._index.name, ids)]
 
     def _listed(self, query: dict[str, Any], limit: int, after: str | None) -> list[tuple[str, DocumentRef]]:
         with store_errors():

@@ -5,15 +5,15 @@ from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, Outcome, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
-from second_opinion.pipeline.adapters.elasticsearch.errors import cause, from_status, store_errors
+from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import DOCUMENT_FIELDS, IndexNames
+from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.schemas.document import DocumentRecord, DocumentState
 
 CONFLICT: Final = 409
 NOT_FOUND: Final = 404
-MGET_KEYS: Final = 1_000
 
 
 class ElasticsearchDocuments:
@@ -25,17 +25,7 @@ class ElasticsearchDocuments:
 
     def get(self, keys: Sequence[str]) -> dict[str, Seen]:
         """Return what is stored under `keys`; missing ones are left out."""
-        found: dict[str, Seen] = {}
-        unique = list(dict.fromkeys(keys))
-        for start in range(0, len(unique), MGET_KEYS):
-            with store_errors():
-                answer = self._connection.reads.mget(
-                    index=self._index.name, ids=unique[start : start + MGET_KEYS], realtime=True
-                )
-            for item in answer["docs"]:
-                if exists(item):
-                    found[item["_id"]] = _seen(item)
-        return found
+        return {item["_id"]: _seen(item) for item in multi_get(self._connection, self._index.name, keys)}
 
     def swap(self, swaps: Sequence[Swap]) -> list[Seen | None]:
         """Apply each swap on its own; return what is now stored, or None where somebody else was first."""
@@ -115,19 +105,6 @@ def _waiting(now: float) -> list[dict[str, Any]]:
 
 def _any_of(*clauses: Mapping[str, Any]) -> dict[str, Any]:
     return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
-
-
-def exists(item: Mapping[str, Any]) -> bool:
-    """Tell whether an item of a multi-get was found; an index that nobody has made yet holds nothing.
-
-    Raises:
-        OpinionError: If the item could not be read.
-    """
-    if "error" not in item:
-        return bool(item.get("found"))
-    if item["error"].get("type") == "index_not_found_exception":
-        return False
-    raise from_status(503, cause(item["error"]))
 
 
 def _seen(item: Mapping[str, Any]) -> Seen:

@@ -5,9 +5,9 @@ from typing import Any
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
-from second_opinion.pipeline.adapters.elasticsearch.documents import exists
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import JUDGEMENT_FIELDS, IndexNames
+from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.schemas.trace import Judgement
 
@@ -33,11 +33,8 @@ class ElasticsearchJudgements:
 
     def get(self, keys: Sequence[str]) -> dict[str, Judgement]:
         """Return the judgements of these pairs; missing ones are left out."""
-        if not keys:
-            return {}
-        with store_errors():
-            answer = self._connection.reads.mget(index=self._index.name, ids=list(dict.fromkeys(keys)), realtime=True)
-        return {item["_id"]: Judgement.model_validate(item["_source"]) for item in answer["docs"] if exists(item)}
+        items = multi_get(self._connection, self._index.name, keys)
+        return {item["_id"]: Judgement.model_validate(item["_source"]) for item in items}
 
     def listed(self, collection: str | None, *, after: str | None, limit: int) -> list[Judgement]:
         """Return judgements by their key, of one collection or of all, those behind `after`; sees every write."""
