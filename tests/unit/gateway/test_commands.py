@@ -259,3 +259,18 @@ def test_the_list_of_commands_is_true(name: str) -> None:
     command = COMMANDS[name].load()
     assert command.name == name
     assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name].summary
+
+
+def test_what_failed_while_indexing_can_be_tried_again(system: MemorySystem) -> None:
+    """A document that was accepted and then failed is told with its reason, listed, and begun anew on demand."""
+    line = json.dumps({"id": "broken", "content": "gIE=", "media_type": "text/plain"})
+    done = system.opinion("ingest", "-", stdin=line)
+    assert done.exit_code == 4
+    assert done.stdout.split("\t")[:2] == ["broken", "invalid_encoding"]
+    assert "hint: Once the cause is gone: opinion dead-letters retry --all" in done.stderr
+    assert system.opinion("dead-letters", "list").stdout.split("\t")[:2] == ["broken", "invalid_encoding"]
+    system.queue.stopped = True
+    retried = system.opinion("dead-letters", "retry", "--all", "--json")
+    assert [one["outcome"] for one in json.loads(retried.stdout)] == ["accepted"]
+    assert system.opinion("dead-letters", "list").stdout == ""
+    assert system.opinion("dead-letters", "retry", "unknown").exit_code == 4

@@ -42,10 +42,15 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A document that did not get in, and why."""
+    """A document that did not get in, and why.
+
+    Attributes:
+        kept: True when what was sent is kept, so that it can be tried again without sending it.
+    """
 
     name: str
     error: ErrorInfo
+    kept: bool = False
 
 
 class Intake:
@@ -109,4 +114,4 @@ class Intake:
             self.counts.searchable += one.status.searchable
             self.counts.chunks += one.status.chunks
         elif one.status is not None and one.status.error is not None:
-            self.failures.append(Failure(one.receipt.document_id, one.status.error))
+            self.failures.append(Failure(one.receipt.document_id, one.status.error, kept=True))

@@ -1,10 +1,11 @@
 """How the outcome of an ingest looks."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from second_opinion.gateway.cli.intake import Counts, Intake
+from second_opinion.gateway.cli.intake import Counts, Failure, Intake
 from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.cli.text import one_line, plural, seconds, shortened
 
@@ -50,9 +51,15 @@ def report_failures(terminal: Terminal, intake: Intake) -> None:
     if not failures:
         return
     terminal.failed(f"Failed {len(failures):,}")
-    if not terminal.interactive:
+    if terminal.interactive:
+        _list_failures(terminal, failures)
+    else:
         terminal.rows((one.name, one.error.code, one.error.message, one.error.hint) for one in failures)
-        return
+    if any(one.kept for one in failures):
+        terminal.hint("Once the cause is gone: opinion dead-letters retry --all")
+
+
+def _list_failures(terminal: Terminal, failures: Sequence[Failure]) -> None:
     for one in failures[:FAILURES_SHOWN]:
         name = shortened(one_line(one.name), NAME_CELLS)
         hint = f"      hint: {one_line(one.error.hint)}" if one.error.hint else ""
