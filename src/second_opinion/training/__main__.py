@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Train on the pools in DATA, or go on with a run that was stopped."""
     texts = Texts.load(data / "texts.npz")
-    weights = (bi_encoder or installed_bi_encoder()) / "model.safetensors"
+    weights = weights_of(bi_encoder)
     torch.manual_seed(0)
     network = take_up(start, weights) if start else from_bi_encoder(weights, Shape())
     training = Run(network, Pool.load(data, Slice.TRAIN), texts, Recipe.parse(recipe), best_device())
@@ -112,7 +112,8 @@ def measure_model(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--into", type=_FOLDER, required=True, help="Folder for the small checkpoint.")
 @click.option("--figures", type=_EXISTING, help="JSON of figures to keep beside it.")
 @click.option("--data", type=_EXISTING, help="Prepared data whose data sets are named.")
-def land_run(run_folder: Path, into: Path, figures: Path | None, data: Path | None) -> None:
+@_bi_encoder
+def land_run(run_folder: Path, into: Path, figures: Path | None, data: Path | None, bi_encoder: Path | None) -> None:
     """Write the averaged weights of a run as a small checkpoint."""
     network, story = network_from(run_folder / FULL)
     if data:
@@ -120,7 +121,7 @@ def land_run(run_folder: Path, into: Path, figures: Path | None, data: Path | No
         story["training_queries"] = {name: len(pool.of_set(name)) for name in pool.names}
     if figures:
         story["figures"] = json.loads(figures.read_text(encoding="utf-8"))
-    land(network, story, into)
+    land(network, story, into, weights_of(bi_encoder))
 
 
 @main.command("model")
@@ -136,7 +137,12 @@ def write_whole(source: Path, into: Path, bi_encoder: Path | None) -> None:
 def _read(model: Path, bi_encoder: Path | None) -> Reranker:
     if (model / FULL).exists():
         return network_from(model / FULL)[0]
-    return take_up(model, (bi_encoder or installed_bi_encoder()) / "model.safetensors")
+    return take_up(model, weights_of(bi_encoder))
+
+
+def weights_of(bi_encoder: Path | None) -> Path:
+    """Return the file of the bi-encoder's weights, the installed one's if none is given."""
+    return (bi_encoder or installed_bi_encoder()) / "model.safetensors"
 
 
 def installed_bi_encoder() -> Path:

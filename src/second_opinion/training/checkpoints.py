@@ -1,7 +1,7 @@
 """Small checkpoints that can be kept in a repository, and whole models that can be exported.
 
-A small checkpoint holds the averaged weights that training changes, in half precision; the rest is the bi-encoder's and
-is taken from there again.
+A small checkpoint holds the averaged weights in half precision, and of them only those that are no longer the
+bi-encoder's: the rest is taken from there again.
 """
 
 import json
@@ -15,19 +15,19 @@ from safetensors.torch import load_file, save_file
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.network import Reranker, Shape
-from second_opinion.training.run import FROZEN
 
 WEIGHTS: Final = "model.safetensors"
 PROGRESS: Final = "progress.json"
 
 
-def land(network: Reranker, story: dict[str, Any], folder: Path) -> None:
-    """Write the weights that training changed and the `story` of the run, each file whole or not at all."""
+def land(network: Reranker, story: dict[str, Any], folder: Path, bi_encoder: Path) -> None:
+    """Write the weights that differ from the bi-encoder's and the `story` of the run, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
+    origin = from_bi_encoder(bi_encoder, network.shape).state_dict()
     changed = {
         name: value.detach().half().cpu().contiguous()
         for name, value in network.state_dict().items()
-        if name.split(".")[0] not in FROZEN
+        if not torch.equal(value.cpu(), origin[name])
     }
     part = folder / f"{WEIGHTS}.part"
     save_file(changed, str(part))

@@ -9,6 +9,7 @@ pytest.importorskip("torch", reason="training needs the `training` extra")
 pytest.importorskip("bm25s", reason="training needs the `training` extra")
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from second_opinion.training.network import Reranker, Shape
@@ -37,6 +38,30 @@ def network() -> Reranker:
     """A tiny network with seeded weights."""
     torch.manual_seed(7)
     return Reranker(TINY)
+
+
+@pytest.fixture
+def bi_encoder(tmp_path: Path) -> Path:
+    """Seeded weights of a tiny BERT, stored as Hugging Face stores them."""
+    chance = torch.Generator().manual_seed(11)
+    wide, inner = TINY.width, TINY.inner
+    tables = {"word": TINY.vocabulary, "position": TINY.positions, "token_type": 2}
+    stored = {
+        f"embeddings.{name}_embeddings.weight": torch.randn(rows, wide, generator=chance)
+        for name, rows in tables.items()
+    }
+    sizes = {"embeddings.LayerNorm": (wide,)}
+    for number in range(TINY.layers):
+        layer = f"encoder.layer.{number}"
+        sizes |= {f"{layer}.attention.self.{name}": (wide, wide) for name in ("query", "key", "value")}
+        sizes |= {f"{layer}.attention.output.dense": (wide, wide), f"{layer}.attention.output.LayerNorm": (wide,)}
+        sizes |= {f"{layer}.intermediate.dense": (inner, wide), f"{layer}.output.dense": (wide, inner)}
+        sizes |= {f"{layer}.output.LayerNorm": (wide,)}
+    for name, size in sizes.items():
+        stored[f"{name}.weight"] = torch.randn(size, generator=chance) * 0.1 + float(len(size) == 1)
+        stored[f"{name}.bias"] = torch.randn(size[0], generator=chance) * 0.1
+    save_file(stored, str(tmp_path / "bi-encoder.safetensors"))
+    return tmp_path / "bi-encoder.safetensors"
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from second_opinion.training.checkpoints import land, network_from, write_model
+from second_opinion.schemas.errors import ModelUnusable
+from second_opinion.training.checkpoints import land, network_from, take_up
+from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.measurement import network_scorer, score_pool
 from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
@@ -77,16 +80,25 @@ def test_untrained_and_closed_the_network_reads_texts_apart(network: Reranker) -
     torch.testing.assert_close(joint[:, 4:], apart)
 
 
-def test_a_landed_checkpoint_holds_what_training_changed(prepared: Path, network: Reranker, tmp_path: Path) -> None:
-    """Half the bytes, no word embeddings, and the run's story beside it; nothing of a part file is left."""
-    run = new_run(prepared, network)
+def test_a_landed_checkpoint_gives_the_trained_network_back(
+    prepared: Path, network: Reranker, bi_encoder: Path, tmp_path: Path
+) -> None:
+    """On the bi-encoder's own weights, in half precision, with the run's story; nothing of a part file is left."""
+    run = new_run(prepared, from_bi_encoder(bi_encoder, network.shape))
     train(run, 2, tmp_path / "checkpoint.pt", 100, lambda _progress: None)
     averaged, story = network_from(tmp_path / "checkpoint.pt")
-    land(averaged, story, tmp_path / "landed")
-    write_model(averaged, prepared / "texts.npz", tmp_path / "model")
-    small, whole = (load_file(str(tmp_path / one / "model.safetensors")) for one in ("landed", "model"))
-    assert set(whole) - set(small) == {f"{name}.weight" for name in FROZEN}
-    for name, value in small.items():
-        torch.testing.assert_close(value, whole[name].half())
+    land(averaged, story, tmp_path / "landed", bi_encoder)
+    taken = take_up(tmp_path / "landed", bi_encoder).state_dict()
+    for name, value in averaged.state_dict().items():
+        torch.testing.assert_close(taken[name], value, rtol=1e-3, atol=1e-3)
+    stored = load_file(str(tmp_path / "landed" / "model.safetensors"))
+    assert not {f"{name}.weight" for name in FROZEN} & set(stored)
     assert story["progress"]["step"] == run.progress.step
     assert sorted(one.name for one in (tmp_path / "landed").iterdir()) == ["model.safetensors", "progress.json"]
+
+
+def test_what_is_no_checkpoint_is_refused(bi_encoder: Path, tmp_path: Path) -> None:
+    """A folder of something else is a clear error, not a network with random weights."""
+    (tmp_path / "progress.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelUnusable, match="holds no checkpoint"):
+        take_up(tmp_path, bi_encoder)
