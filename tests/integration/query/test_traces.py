@@ -19,11 +19,12 @@ from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import NoCalibration
 from second_opinion.schemas.job import JobState
 from second_opinion.schemas.messages import RerankCandidates
-from second_opinion.schemas.trace import Trace
+from second_opinion.schemas.trace import Trace, TraceScope
 from second_opinion.schemas.verdict import Outcome
 from second_opinion.testing.builders import a_fused, a_handover, a_query
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.queue import MemoryQueue
+from second_opinion.testing.traces import a_trace
 from second_opinion.workers.bootstrap import RerankParts
 from second_opinion.workers.clock import SystemClock
 from second_opinion.workers.jobs import JobWork
@@ -135,3 +136,27 @@ def test_traces_can_be_switched_off(
     reranking.run(None)
     assert stored("job-1") is None
     assert not elasticsearch.reads.indices.get(index=f"{names.traces}-*").body
+
+
+def test_an_index_that_was_removed_is_made_anew_with_its_mapping(
+    elasticsearch: Connection, names: IndexNames, stored: Callable[[str], Trace | None]
+) -> None:
+    """Elasticsearch would otherwise guess one, and reports would fail for the rest of the day."""
+    traces = ElasticsearchTraces(elasticsearch, names, days=30)
+    traces.write([a_trace("job-1", 0.5)])
+    elasticsearch.writes.indices.delete(index=list(elasticsearch.reads.indices.get(index=f"{names.traces}-*").body))
+    assert traces.write([a_trace("job-2", 0.5)]) == [None]
+    assert stored("job-2") == a_trace("job-2", 0.5)
+    assert [one.traces for one in traces.scorers(TraceScope())] == [1]
+
+
+def test_long_kept_traces_need_few_indices(elasticsearch: Connection, names: IndexNames) -> None:
+    """A year of traces lies in at most 32 indices, and is dropped by those whose days are all over."""
+    traces = ElasticsearchTraces(elasticsearch, names, days=366)
+    now = 1_700_000_000.0
+    ages = [0, 5, 25, 200]
+    traces.write([a_trace(f"job-{age}", 0.5, at=now - age * 86_400.0) for age in ages])
+    made = sorted(elasticsearch.reads.indices.get(index=f"{names.traces}-*").body)
+    assert all(name.endswith("-12d") for name in made)
+    assert traces.drop(before=now - 100 * 86_400.0) == 1
+    assert sorted(elasticsearch.reads.indices.get(index=f"{names.traces}-*").body) == made[1:]

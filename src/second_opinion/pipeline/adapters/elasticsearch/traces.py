@@ -10,9 +10,16 @@ from itertools import accumulate
 from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
+from second_opinion.pipeline.adapters.elasticsearch.bulk import Outcome as Written
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
+from second_opinion.pipeline.adapters.elasticsearch.documents import NOT_FOUND
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
-from second_opinion.pipeline.adapters.elasticsearch.indices import SYSTEM_SETTINGS, IndexNames, trace_mappings
+from second_opinion.pipeline.adapters.elasticsearch.indices import (
+    SYSTEM_SETTINGS,
+    IndexNames,
+    trace_mappings,
+    write_alias,
+)
 from second_opinion.pipeline.adapters.elasticsearch.system import create_index
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.trace import (
@@ -57,8 +64,7 @@ class ElasticsearchTraces:
             by_index.setdefault(self._index_at(trace.at), []).append(place)
         infos: list[ErrorInfo | None] = [None] * len(traces)
         for index, places in by_index.items():
-            self._make(index)
-            outcomes = run_bulk(self._connection, index, [_action(traces[place]) for place in places])
+            outcomes = self._write_to(index, [_action(traces[place]) for place in places])
             for place, outcome in zip(places, outcomes, strict=True):
                 infos[place] = outcome.error.info() if outcome.error is not None else None
         return infos
@@ -147,9 +153,19 @@ class ElasticsearchTraces:
         first = _EPOCH + timedelta(days=days - days % self._period)
         return f"{self._prefix}-{first.strftime(DAY_FORMAT)}-{self._period}d"
 
+    def _write_to(self, index: str, actions: Sequence[Action]) -> list[Written]:
+        """Write through the index's alias: one that is gone is made anew, not by guessing."""
+        self._make(index)
+        outcomes = run_bulk(self._connection, write_alias(index), actions, require_alias=True)
+        if any(outcome.status == NOT_FOUND for outcome in outcomes):
+            self._made.discard(index)
+            self._make(index)
+            outcomes = run_bulk(self._connection, write_alias(index), actions, require_alias=True)
+        return outcomes
+
     def _make(self, index: str) -> None:
         if index not in self._made:
-            create_index(self._connection, index, SETTINGS, trace_mappings())
+            create_index(self._connection, index, SETTINGS, trace_mappings(), {write_alias(index): {}})
             self._made.add(index)
 
     def _search(
