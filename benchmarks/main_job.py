@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,15 @@ def questions(data: Path, wanted: int) -> list[str]:
 def ingest(client: Client, sent: list[DocumentInput]) -> dict[str, Any]:
     """Send everything and wait until all of it is searchable."""
     started = time.perf_counter()
-    outcomes: dict[str, int] = {}
-    for receipt in client.submit_documents(sent):
-        outcomes[receipt.outcome] = outcomes.get(receipt.outcome, 0) + 1
+    receipts = client.submit_documents(sent)
     accepted = time.perf_counter()
-    statuses = client.wait_documents([document.id for document in sent], timeout=3_600)
+    settled = client.wait_documents(receipts, timeout=300)
     searchable = time.perf_counter()
-    states: dict[str, int] = {}
-    for status in statuses:
-        states[status.state] = states.get(status.state, 0) + 1
+    statuses = [one.status for one in settled if one.status is not None]
     return {
-        "receipts": outcomes,
-        "states": states,
+        "receipts": dict(Counter(receipt.outcome for receipt in receipts)),
+        "states": dict(Counter(status.state for status in statuses)),
+        "lost": len(sent) - sum(status.current for status in statuses),
         "chunks_committed": sum(status.chunks for status in statuses),
         "accept_seconds": round(accepted - started, 2),
         "searchable_seconds": round(searchable - started, 2),
