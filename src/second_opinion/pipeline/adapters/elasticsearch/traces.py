@@ -32,7 +32,7 @@ from second_opinion.schemas.trace import (
     TraceScope,
     TraceSpread,
 )
-from second_opinion.schemas.verdict import Outcome
+from second_opinion.schemas.verdict import Decision, Outcome
 
 SETTINGS: Final[dict[str, Any]] = {**SYSTEM_SETTINGS, "codec": "best_compression"}
 DAY_FORMAT: Final = "%Y.%m.%d"
@@ -272,9 +272,12 @@ def _body(trace: Trace) -> dict[str, Any]:
 
 
 def _trace(source: Mapping[str, Any]) -> Trace:
-    columns = source["columns"]
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Trace.model_validate({**source, "candidates": rows})
+    """Return a stored trace. Its candidates are not validated anew: reports read tens of thousands of them."""
+    columns = {name: values for name, values in source["columns"].items() if name in TracedCandidate.model_fields}
+    columns["decision"] = [Decision(value) for value in columns["decision"]]
+    rows = zip(*columns.values(), strict=True)
+    candidates = [TracedCandidate.model_construct(**dict(zip(columns, row, strict=True))) for row in rows]
+    return Trace.model_validate({**source, "candidates": candidates})
 
 
 def _replayed(source: Mapping[str, Any], floor: float) -> ReplayedQuery:
