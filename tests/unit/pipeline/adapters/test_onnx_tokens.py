@@ -9,7 +9,7 @@ from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.onnx_tokens import MAX_CHARACTERS, ModelTokenizer
 from second_opinion.schemas.errors import ModelUnusable
 
-PATH = model_folder("bundled", "reranker") / "tokenizer.json"
+PATH = model_folder("bundled", "embedder") / "tokenizer.json"
 WINDOW = 48
 TOKENIZER = ModelTokenizer.read(PATH, max_tokens=WINDOW, max_query_tokens=16)
 
