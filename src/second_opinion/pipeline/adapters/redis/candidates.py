@@ -1,7 +1,7 @@
 """Candidates on their way from retrieve to rerank, in Redis."""
 
 import zlib
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from pydantic import ValidationError
 from redis import Redis
@@ -24,7 +24,7 @@ class RedisCandidates(CandidateStore):
         ttl: Seconds a handover lives if its job never becomes terminal.
     """
 
-    def __init__(self, client: "Redis[Any]", *, ttl: float = CANDIDATES_TTL, namespace: str = "opinion") -> None:
+    def __init__(self, client: Redis, *, ttl: float = CANDIDATES_TTL, namespace: str = "opinion") -> None:
         self._client = client
         self._ttl = ttl
         self._keys = Keys(namespace)

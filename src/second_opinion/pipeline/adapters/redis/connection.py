@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from redis import BlockingConnectionPool, Redis
 from redis import exceptions as driver
@@ -27,7 +27,7 @@ _ACCESS: Final = (driver.AuthenticationError, driver.AuthorizationError, driver.
 _ACCESS_REPLIES: Final = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 
-def connect(url: str, *, timeout: float, decode: bool = True) -> "Redis[Any]":
+def connect(url: str, *, timeout: float, decode: bool = True) -> Redis:
     """Return a client. Nothing is connected before its first command; it may be used from many threads.
 
     Args:

@@ -40,7 +40,7 @@ class RedisJobs(JobStore):
         namespace: First part of every key.
     """
 
-    def __init__(self, client: "Redis[Any]", *, clock: Clock, result_ttl: float, namespace: str = "opinion") -> None:
+    def __init__(self, client: Redis, *, clock: Clock, result_ttl: float, namespace: str = "opinion") -> None:
         self._client = client
         self._clock = clock
         self._ttl = result_ttl
@@ -254,7 +254,7 @@ def unknown_job(job_id: str) -> UnknownJob:
     return UnknownJob(f"there is no job {job_id!r}, or its result has expired")
 
 
-def _script(client: "Redis[Any]", name: str) -> Script:
+def _script(client: Redis, name: str) -> Script:
     return client.register_script((files(__package__) / name).read_text(encoding="utf-8"))
 
 

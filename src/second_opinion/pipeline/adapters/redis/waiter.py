@@ -32,7 +32,7 @@ class FinishedJobs:
         channel: Carries the id of each job that becomes terminal.
     """
 
-    def __init__(self, client: "Redis[Any]", channel: str) -> None:
+    def __init__(self, client: Redis, channel: str) -> None:
         self._client = client
         self._channel = channel
         self._reset()
@@ -77,7 +77,7 @@ class FinishedJobs:
         pause = FIRST_PAUSE
         while not self._closed.is_set():
             try:
-                with self._client.pubsub() as subscription:
+                with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call] # untyped in redis
                     subscription.subscribe(self._channel)
                     while not self._closed.is_set():
                         message = subscription.get_message(timeout=POLL_SECONDS)
