@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from elasticsearch import Elasticsearch
 from redis import Redis
-from tests.conftest import Servers
 
 from second_opinion import Client
 from second_opinion.workers.settings import Settings
+from tests.conftest import Servers
 
 ROLES = ("intake", "extract", "index", "retrieve", "rerank", "maintenance")
 BROKER, JOBS, CACHE = 13, 14, 15

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from celery import Celery
 from redis import Redis
-from tests.integration.gateway.conftest import System, wait_until
 
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentState
 from second_opinion.schemas.errors import UnknownJob
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.workers.routing import ACCEPT, SUBMIT_QUERY
+from tests.integration.gateway.conftest import System, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

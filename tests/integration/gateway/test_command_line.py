@@ -6,11 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.integration.gateway.conftest import System, wait_until
 
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentState
 from second_opinion.schemas.job import Job, JobState
+from tests.integration.gateway.conftest import System, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

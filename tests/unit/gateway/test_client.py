@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.gateway.conftest import MemorySystem
 
 import second_opinion
 from second_opinion.gateway.async_client import AsyncClient
@@ -29,6 +28,7 @@ from second_opinion.schemas.errors import (
 )
 from second_opinion.schemas.job import JobState
 from second_opinion.schemas.verdict import Outcome
+from tests.unit.gateway.conftest import MemorySystem
 
 
 def test_the_package_offers_its_clients() -> None:

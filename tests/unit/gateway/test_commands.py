@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.gateway.conftest import MemorySystem
 
 from second_opinion.gateway.cli.program import COMMANDS
 from second_opinion.schemas.job import Job
+from tests.unit.gateway.conftest import MemorySystem
 
 
 def write(folder: Path, **texts: str) -> Path:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.unit.gateway.conftest import MemorySystem
 
 from second_opinion.gateway.cli.rendering import floor as floor_rendering
 from second_opinion.gateway.cli.rendering.trace import TraceView, layout
@@ -14,6 +13,7 @@ from second_opinion.schemas.floor_choice import FloorReport
 from second_opinion.schemas.trace import Trace
 from second_opinion.schemas.verdict import Decision
 from second_opinion.testing.traces import a_trace
+from tests.unit.gateway.conftest import MemorySystem
 
 NOW = 1_700_000_000.0
 
