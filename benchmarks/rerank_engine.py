@@ -1,11 +1,13 @@
 """How many pairs a second does the engine score, against `CrossEncoder.predict` as it comes?
 
-    ./do bench rerank_engine --source FOLDER [--data FOLDER] [--queries 4] [--rounds 5]
+    ./do bench rerank_engine --source FOLDER [--data FOLDER] [--queries 4] [--rounds 5] [--threads 0]
 
 The folder of --source holds a cross-encoder in PyTorch, float32, in Hugging Face's layout; it is exported first, so
 that both sides have the same weights. Passages are chunks of real text where --data names a data set, else of the
-samples. Both sides take turns, query by query, so that whatever else the machine does falls on both.
-Needs the `torch` extra.
+samples. Sides take turns, query by query, so that whatever else the machine does falls on all. The bundled model, whose
+weights have no form that `CrossEncoder` reads, is timed beside them. --threads gives every side as many threads; 0 is
+each side's default. On a busy machine use 1: PyTorch's threads wait for one another, and a neighbour makes it look
+worse than it is. Needs the `torch` extra.
 """
 
 import argparse
@@ -43,23 +45,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--queries", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     environment = environment_of(sys.argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     environment["versions"] |= {name: version(name) for name in ("torch", "sentence-transformers")}
     with tempfile.TemporaryDirectory() as folder:
         export(read_source(options.source), Path(folder), Label("measured"), Recipe())
-        engine = OnnxReranker(Path(folder))
-    torch_model = CrossEncoder(str(options.source), device="cpu", max_length=engine.spec.max_tokens)
+        engine = OnnxReranker(Path(folder), threads=options.threads)
+    # Weights kept in half precision would be computed in it, which a CPU does at a sixth of the speed.
+    single = {"dtype": torch.float32}
+    torch_model = CrossEncoder(
+        str(options.source), device="cpu", max_length=engine.spec.max_tokens, model_kwargs=single
+    )
     work = load(options.data, options.queries)
     sides: dict[str, Scorer] = {
         "engine": engine.score,
         "cross_encoder_predict": lambda query, passages: predict(torch_model, query, passages),
+        "bundled_model": OnnxReranker.open(threads=options.threads).score,
     }
     times, scores = interleave(sides, work, options.rounds)
     result = report(times, scores, work)
     result["tokens_a_pair"] = round(mean_tokens(engine, work), 1)
-    result["kernel"], result["torch_threads"] = engine.spec.kernel, torch.get_num_threads()
+    result["kernel"], result["threads"] = engine.spec.kernel, options.threads or "default"
     write_result("rerank_engine", {**result, "note": options.note, **environment})
 
 
