@@ -23,7 +23,8 @@
         │   │   ├── EmptyQuery
         │   │   ├── QueryTooLong
         │   │   └── FilterTypeMismatch
-        │   └── UnknownFilterField
+        │   ├── UnknownFilterField
+        │   └── InvalidDataset
         ├── NotFound
         │   ├── UnknownCollection
         │   ├── UnknownDocument
@@ -273,6 +274,13 @@ class UnknownFilterField(InvalidRequest):
     """A filter names a metadata field that no document of the collection has."""
 
     code = "unknown_filter_field"
+
+
+class InvalidDataset(InvalidRequest):
+    """A data set's files are missing or do not fit together."""
+
+    code = "invalid_dataset"
+    default_hint = "Correct the line that is named, or leave the data set out."
 
 
 class NotFound(PermanentError):

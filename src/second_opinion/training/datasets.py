@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_opinion.schemas.errors import InvalidRequest
-
-
-class InvalidDataset(InvalidRequest):
-    """A data set's files are missing or do not fit together."""
-
-    code = "invalid_dataset"
-    default_hint = "Correct the line that is named, or leave the data set out."
+from second_opinion.schemas.errors import InvalidDataset
 
 
 @dataclass(frozen=True)
