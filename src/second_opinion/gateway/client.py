@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from second_opinion.gateway.batching import batched
-from second_opinion.gateway.documents import DocumentReader, unknown_document
+from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.evidence import Evidence, EvidenceStores
 from second_opinion.gateway.parts import Parts, connect
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
@@ -39,6 +39,7 @@ from second_opinion.schemas.errors import (
     InternalError,
     JobCancelled,
     OpinionError,
+    UnknownDocument,
 )
 from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.job import Job, JobState
@@ -155,7 +156,7 @@ class Client:
         """
         known = self.document_statuses([(collection, document_id)])
         if not known:
-            raise unknown_document(collection, document_id)
+            raise UnknownDocument.named(document_id, collection)
         return known[collection, document_id]
 
     def document_statuses(self, documents: Sequence[DocumentName]) -> dict[DocumentName, DocumentStatus]:

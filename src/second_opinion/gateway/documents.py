@@ -45,7 +45,7 @@ class DocumentReader:
         key = document_key(collection, document_id)
         seen = self._records.get([key]).get(key)
         if seen is None:
-            raise unknown_document(collection, document_id)
+            raise UnknownDocument.named(document_id, collection)
         committed = seen.record.committed.get(index)
         if committed is None:
             return []
@@ -54,11 +54,3 @@ class DocumentReader:
         for start in range(0, len(ids), CHUNKS_PER_READ):
             found |= self._chunks.get(index, ids[start : start + CHUNKS_PER_READ])
         return [found[name] for name in ids if name in found]
-
-
-def unknown_document(collection: str, document_id: str) -> UnknownDocument:
-    """Return the error for a document that is not there."""
-    return UnknownDocument(
-        f"there is no document {document_id!r} in the collection {collection!r}",
-        hint=f"List them: opinion document list --collection {collection}",
-    )

@@ -302,6 +302,14 @@ class UnknownDocument(NotFound):
     code = "unknown_document"
     default_hint = "List the documents: opinion document list"
 
+    @classmethod
+    def named(cls, document_id: str, collection: str) -> Self:
+        """Return the error for a document that a collection does not have."""
+        return cls(
+            f"there is no document {document_id!r} in collection {collection!r}",
+            hint=f"List the documents: opinion document list --collection {collection}",
+        )
+
 
 class UnknownJob(NotFound):
     """No job has this id, or its result has expired."""

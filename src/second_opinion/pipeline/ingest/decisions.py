@@ -95,7 +95,7 @@ def decide_delete(stored: DocumentRecord | None, deletion: DeletionInput, *, tar
     """Decide about a deletion. One with a version leaves a tombstone even where nothing was known of the document."""
     if stored is None:
         if deletion.source_version is None:
-            unknown = UnknownDocument(f"there is no document {deletion.id!r} in collection {deletion.collection!r}")
+            unknown = UnknownDocument.named(deletion.id, deletion.collection)
             return Decision(AcceptOutcome.REJECTED, error=unknown)
         return Decision(AcceptOutcome.DELETED, _tombstone(None, deletion, target, at), target)
     known, sent = stored.source_version, deletion.source_version

@@ -87,7 +87,7 @@ def _receipt(  # noqa: PLR0913 - one fact each
 ) -> Receipt:
     error: OpinionError | None = None
     if before is None:
-        error = UnknownDocument(f"there is no document {document_id!r} in collection {collection!r}")
+        error = UnknownDocument.named(document_id, collection)
     elif failed and begun is None and not lost:
         error = PermanentError(
             f"what was sent for document {document_id!r} was rejected and not kept",

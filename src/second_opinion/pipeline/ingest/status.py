@@ -14,10 +14,7 @@ def document_status(documents: DocumentStore, collection: str, document_id: str)
     key = document_key(collection, document_id)
     seen = documents.get([key]).get(key)
     if seen is None:
-        raise UnknownDocument(
-            f"there is no document {document_id!r} in collection {collection!r}",
-            hint=f"List the documents: opinion document list --collection {collection}",
-        )
+        raise UnknownDocument.named(document_id, collection)
     return status_of(seen.record)
 
 
