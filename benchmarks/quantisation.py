@@ -24,7 +24,7 @@ from record import environment_of, write_result
 from second_opinion.pipeline.adapters.onnx_engine import Model
 from second_opinion.pipeline.adapters.onnx_model import MODEL_FILE, TOKENIZER_FILE
 from second_opinion.pipeline.adapters.onnx_tokens import ModelInput, ModelTokenizer
-from second_opinion.training.datasets import read_dataset
+from second_opinion.pipeline.evaluation.datasets import read_dataset
 from second_opinion.training.export import Label, export
 from second_opinion.training.mining import bm25_lists
 from second_opinion.training.onnx_encoder import Recipe

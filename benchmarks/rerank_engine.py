@@ -27,9 +27,9 @@ from sentence_transformers import CrossEncoder
 
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+from second_opinion.pipeline.evaluation.datasets import Passage, read_dataset
 from second_opinion.samples import samples_folder
 from second_opinion.training.candidates import cut_passage
-from second_opinion.training.datasets import Passage, read_dataset
 from second_opinion.training.export import Label, export
 from second_opinion.training.onnx_encoder import Recipe
 from second_opinion.training.sources import read_source

@@ -21,9 +21,9 @@ from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.calibration import CalibrationArtefact, CalibrationKey, Canary, FitReport
+from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
-from second_opinion.training.datasets import read_dataset, read_passages
 from second_opinion.training.platt import calibration_error, chances, fit_platt, log_loss
 from second_opinion.training.slices import Slice, slice_dataset
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
+from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.schemas.chunk import passage_text
-from second_opinion.training.datasets import Dataset, Passage, Question
 from second_opinion.training.mining import bm25_lists, fuse, knn_lists
 
 CHUNK_TOKENS: Final = 180

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from second_opinion.training.datasets import Dataset, Passage, Question, read_dataset, read_passages
+from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question, read_dataset, read_passages
 from second_opinion.training.encoder import embed
 from second_opinion.training.mining import Ranking, bm25_lists, fuse, knn_lists
 from second_opinion.training.network import Reranker
@@ -129,7 +129,7 @@ class Preparation:
             targets = _targets(dataset, question, place)
             depth = 4 * TRAIN_DEPTH if part is Slice.TRAIN else MEASURE_DEPTH
             entry = _entry(fuse(bm25[row], knn[row], depth), targets, parts if part is Slice.TRAIN else None)
-            entry.answerable = question.answerable
+            entry.answerable = question.answerable is not False
             entry.query, entry.set = len(self._rows.queries), number
             entry.candidates = [base + one for one in entry.candidates]
             self._rows.queries.append(queries[row])

@@ -10,7 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from second_opinion.training.datasets import Dataset
+from second_opinion.pipeline.evaluation.datasets import Dataset
 
 MEASURE_ONLY: Final = frozenset({"chunking_eval", "cranfield", "trec_dl19", "wikiqa"})
 """Data sets whose licence or purpose forbids training on any of their splits."""

@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from second_opinion.training.datasets import InvalidDataset, read_dataset
+from second_opinion.pipeline.evaluation.datasets import read_dataset
 from second_opinion.training.pool import PADDING, Pool, Texts
 from second_opinion.training.slices import Slice, slice_dataset
 
@@ -30,28 +29,3 @@ def test_a_training_query_has_its_relevant_passage_among_the_candidates(prepared
     """Also where retrieval did not find it; a query without an answer has none."""
     pool = Pool.load(prepared, Slice.TRAIN)
     assert np.array_equal((np.nan_to_num(pool.targets) > 0).any(axis=1), pool.answerable)
-
-
-def test_a_missing_file_is_named(folder: Path) -> None:
-    """The error says which file to add."""
-    (folder / "qrels.tsv").unlink()
-    with pytest.raises(InvalidDataset, match=r"qrels\.tsv: there is no such file"):
-        read_dataset(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "line", "complaint"),
-    [
-        ("corpus.jsonl", "{broken", "line 101"),
-        ("queries.jsonl", "[1, 2]", "line 101: not an object with an id"),
-        ("qrels.tsv", "q0\td-none\t1", "names a query or a document"),
-        ("qrels.tsv", "q0 d0 1", "expected 3 columns"),
-    ],
-)
-def test_a_broken_line_is_named(folder: Path, name: str, line: str, complaint: str) -> None:
-    """The error says which file, which line, and what is wrong with it."""
-    with (folder / name).open("a", encoding="utf-8") as stream:
-        stream.write(f"{line}\n")
-    with pytest.raises(InvalidDataset, match=complaint) as raised:
-        read_dataset(folder)
-    assert name in raised.value.message
