@@ -9,29 +9,28 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from second_opinion.pipeline.resampling import Auroc, Booleans, Floats, Places, draws, estimate, ratio, widened
 from second_opinion.pipeline.tracing import showable
 from second_opinion.schemas.errors import NotEnoughJudgements
 from second_opinion.schemas.floor_choice import Estimate, FloorFinding, FloorGoal, FloorSuggestion
 from second_opinion.schemas.trace import Judgement, Trace
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-
 MIN_JUDGEMENTS: Final = 50
 MIN_SHOWN: Final = 10
-RESAMPLES: Final = 1_000
 RESAMPLES_AT_ONCE: Final = 100
 CHANCE: Final = 0.5
 GRID: Final = tuple(step / 100 for step in range(101))
-_Z: Final = 1.959964
 _TAILS: Final = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedPair:
-    """A judged candidate of a trace. One that is not `showable` is kept back by the caps at every floor."""
+    """A judged candidate of a trace. One that is not `showable` is kept back by the caps at every floor.
+
+    Attributes:
+        relevance: What decides: the candidate's, or its query's where that is lower.
+    """
 
     relevance: float
     relevant: bool
@@ -43,7 +42,8 @@ class JudgedQuery:
     """The judged candidates of one question's newest trace.
 
     Attributes:
-        best_relevance: Highest relevance of all its candidates: a higher floor refuses it.
+        best_relevance: Highest relevance of all its candidates, or the query's where that is lower: a higher floor
+            refuses it.
         answerable: True when a candidate is judged relevant; False when its best one is judged and nothing judged is
             relevant; None when too little is judged to tell.
     """
@@ -79,7 +79,7 @@ def _judged_query(trace: Trace, passages: Mapping[tuple[str, str], bool]) -> Jud
     for candidate, is_shown in zip(trace.candidates, shown, strict=True):
         relevant = passages.get((candidate.document_id, candidate.text_hash))
         if relevant is not None:
-            pairs.append(JudgedPair(candidate.relevance, relevant, is_shown))
+            pairs.append(JudgedPair(trace.deciding(candidate.relevance), relevant, is_shown))
             best_is_judged = best_is_judged or candidate.rank == 1
     if not pairs or trace.best_relevance is None:
         return None
@@ -131,7 +131,7 @@ class Measures:
                 self._shown[row] += reached
                 self._hits[row] += reached & pair.relevant
         self._relevant = np.array([[sum(pair.relevant for pair in query.pairs)] for query in queries], dtype=np.float64)
-        self._resamples = _resamples(len(queries))
+        self._resamples = draws(len(queries))
 
     @property
     def shown(self) -> Floats:
@@ -164,8 +164,8 @@ class Measures:
         over, under = self._refusal_parts() if goal is FloorGoal.REFUSAL_F1 else (self._hits, self._below(goal))
         enough = self._shown.sum(axis=0) >= MIN_SHOWN
         choose = _CHOICES[goal]
-        place = choose(_ratio(over.sum(axis=0, keepdims=True), under.sum(axis=0, keepdims=True)), enough, target)[0]
-        places = choose(_ratio(self._resamples @ over, self._resamples @ under), enough, target)
+        place = choose(ratio(over.sum(axis=0, keepdims=True), under.sum(axis=0, keepdims=True)), enough, target)[0]
+        places = choose(ratio(self._resamples @ over, self._resamples @ under), enough, target)
         return (int(place) if place >= 0 else None), self.floors[places[places >= 0]]
 
     def _below(self, goal: FloorGoal) -> Floats:
@@ -180,14 +180,14 @@ class Measures:
         estimates = self._estimates(over, under)
         counts = np.broadcast_to(under, over.shape).sum(axis=0)
         return [
-            one if one is None else _widened(one, float(count)) for one, count in zip(estimates, counts, strict=True)
+            one if one is None else widened(one, float(count)) for one, count in zip(estimates, counts, strict=True)
         ]
 
     def _estimates(self, over: Floats, under: Floats) -> list[Estimate | None]:
         under = np.broadcast_to(under, over.shape)
-        values = _ratio(over.sum(axis=0, keepdims=True), under.sum(axis=0, keepdims=True))[0]
-        resampled = _ratio(self._resamples @ over, self._resamples @ under)
-        return [_estimate(value, column) for value, column in zip(values, resampled.T, strict=True)]
+        values = ratio(over.sum(axis=0, keepdims=True), under.sum(axis=0, keepdims=True))[0]
+        resampled = ratio(self._resamples @ over, self._resamples @ under)
+        return [estimate(value, column) for value, column in zip(values, resampled.T, strict=True)]
 
 
 def separation(queries: Sequence[JudgedQuery], goal: FloorGoal = FloorGoal.PRECISION) -> Estimate | None:
@@ -207,11 +207,11 @@ def separation(queries: Sequence[JudgedQuery], goal: FloorGoal = FloorGoal.PRECI
         classes = [pair.relevant for _, pair in flat]
     if len(set(classes)) < 2:  # noqa: PLR2004 - both classes
         return None
-    auroc = _Auroc(np.asarray(values), np.asarray(classes))
-    resamples = _resamples(len(queries))
+    auroc = Auroc(np.asarray(values), np.asarray(classes))
+    resamples = draws(len(queries))
     blocks = range(0, len(resamples), RESAMPLES_AT_ONCE)
     resampled = np.concatenate([auroc(resamples[start : start + RESAMPLES_AT_ONCE][:, rows]) for start in blocks])
-    return _estimate(auroc(np.ones((1, len(rows))))[0], resampled)
+    return estimate(auroc(np.ones((1, len(rows))))[0], resampled)
 
 
 def suggest(queries: Sequence[JudgedQuery], goal: FloorGoal, target: float | None = None) -> FloorSuggestion:
@@ -267,20 +267,20 @@ def suggest(queries: Sequence[JudgedQuery], goal: FloorGoal, target: float | Non
     )
 
 
-def _lowest(values: Floats, enough: Booleans, target: float) -> NDArray[np.intp]:
+def _lowest(values: Floats, enough: Booleans, target: float) -> Places:
     """Return for each row the place of the first floor that reaches the target, or -1."""
     reached = (values >= target) & enough
     return np.where(reached.any(axis=1), reached.argmax(axis=1), -1)
 
 
-def _highest(values: Floats, _enough: Booleans, target: float) -> NDArray[np.intp]:
+def _highest(values: Floats, _enough: Booleans, target: float) -> Places:
     """Return for each row the place of the last floor that reaches the target, or -1."""
     reached = values >= target
     last = values.shape[1] - 1 - reached[:, ::-1].argmax(axis=1)
     return np.where(reached.any(axis=1), last, -1)
 
 
-def _middle_of_best(values: Floats, _enough: Booleans, _target: float) -> NDArray[np.intp]:
+def _middle_of_best(values: Floats, _enough: Booleans, _target: float) -> Places:
     """Return for each row the middle of the first run of floors with the highest value, or -1: far from either edge."""
     filled = np.nan_to_num(values, nan=-1.0)
     best = filled.max(axis=1, keepdims=True)
@@ -291,7 +291,7 @@ def _middle_of_best(values: Floats, _enough: Booleans, _target: float) -> NDArra
     return np.where(best[:, 0] >= 0.0, first + (length - 1) // 2, -1)
 
 
-_CHOICES: Final[dict[FloorGoal, Callable[[Floats, Booleans, float], NDArray[np.intp]]]] = {
+_CHOICES: Final[dict[FloorGoal, Callable[[Floats, Booleans, float], Places]]] = {
     FloorGoal.PRECISION: _lowest,
     FloorGoal.RECALL: _highest,
     FloorGoal.REFUSAL_F1: _middle_of_best,
@@ -303,52 +303,3 @@ def _best(estimates: Sequence[Estimate | None], shown: Floats) -> int | None:
         (one.value, -place) for place, one in enumerate(estimates) if one is not None and shown[place] >= MIN_SHOWN
     ]
     return -max(known)[1] if known else None
-
-
-class _Auroc:
-    """The AUROC of values over two classes, ties counted half, for many weightings of them at once."""
-
-    def __init__(self, values: Floats, classes: Booleans) -> None:
-        self._order = np.argsort(values, kind="stable")
-        ordered = values[self._order]
-        self._starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        self._positive = classes[self._order]
-
-    def __call__(self, weights: Floats) -> Floats:
-        """Return the AUROC for each row of weights, shape (rows, values); NaN where a class has no weight."""
-        ordered = weights[:, self._order]
-        positive = np.add.reduceat(ordered * self._positive, self._starts, axis=1)
-        negative = np.add.reduceat(ordered * ~self._positive, self._starts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative
-        wins = (positive * (below + 0.5 * negative)).sum(axis=1)
-        return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def _resamples(queries: int) -> Floats:
-    """Return how often each query is drawn in each resample, shape (RESAMPLES, queries); the same at every call."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(queries, np.full(queries, 1.0 / queries), size=RESAMPLES).astype(np.float64)
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.where(under > 0.0, over / under, np.nan)
-    return ratio
-
-
-def _estimate(value: float, resampled: Floats) -> Estimate | None:
-    known = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value):
-        return None
-    low, high = np.percentile(known, _TAILS) if len(known) else (value, value)
-    return Estimate(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
-
-
-def _widened(one: Estimate, count: float) -> Estimate:
-    """Return an estimate of a share of `count` with the wider of its own and Wilson's interval."""
-    squared = _Z * _Z
-    middle = (one.value + squared / (2.0 * count)) / (1.0 + squared / count)
-    spread = one.value * (1.0 - one.value) / count + squared / (4.0 * count * count)
-    half = _Z * float(np.sqrt(spread)) / (1.0 + squared / count)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Estimate(value=one.value, low=min(one.low, low, one.value), high=max(one.high, high, one.value))
