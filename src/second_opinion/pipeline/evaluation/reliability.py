@@ -1,0 +1,168 @@
+"""How far relevance is from what is observed.
+
+Over all candidates of a query such figures say nothing: nearly all are irrelevant, and a constant 0.01 would look
+perfect. So they are taken over the first candidate of each query, over those from 0.1 on, and over those from 0.3 to 0.5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from second_opinion.pipeline.evaluation.datasets import Dataset, is_judged, relevant_documents
+from second_opinion.pipeline.evaluation.sample import Sample
+from second_opinion.pipeline.resampling import Booleans, Floats, Places, estimate
+from second_opinion.schemas.evaluation import (
+    AskedQuery,
+    CalibrationBlock,
+    CalibrationFigures,
+    CalibrationReport,
+    ReliabilityBin,
+)
+
+BINS: Final = 10
+PAIRS_A_BIN: Final = 10
+SHOWN_FROM: Final = 0.1
+BAND: Final = (0.3, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Candidates of queries, each array [P].
+
+    Attributes:
+        places: Place of the query that each belongs to.
+        relevance: In [0, 1].
+        relevant: Whether its document is relevant.
+        judged: Whether the data set says so.
+        first: Whether it is the first of its query.
+    """
+
+    places: Places
+    relevance: Floats
+    relevant: Booleans
+    judged: Booleans
+    first: Booleans
+
+    def only(self, mask: Booleans) -> "Pairs":
+        """Return some of them."""
+        return Pairs(self.places[mask], self.relevance[mask], self.relevant[mask], self.judged[mask], self.first[mask])
+
+
+def pairs_of(asked: Sequence[tuple[Dataset, AskedQuery]]) -> Pairs:
+    """Return the candidates of queries, with labels; a chunk has the label of its document."""
+    rows = []
+    for place, (dataset, one) in enumerate(asked):
+        relevant = relevant_documents(dataset, one.query_id)
+        for candidate in one.candidates:
+            document = candidate.document_id
+            judged = is_judged(dataset, one.query_id, document)
+            rows.append((place, candidate.relevance, document in relevant, judged, candidate.rank == 1))
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    return Pairs(
+        np.asarray(columns[0], dtype=np.intp),
+        np.asarray(columns[1], dtype=np.float64),
+        np.asarray(columns[2], dtype=np.bool_),
+        np.asarray(columns[3], dtype=np.bool_),
+        np.asarray(columns[4], dtype=np.bool_),
+    )
+
+
+def calibration_report(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> CalibrationReport:
+    """Return how well relevance is calibrated over the candidates that matter."""
+    low, high = BAND
+    return CalibrationReport(
+        top_1=_block(pairs.only(pairs.first), sample),
+        from_0_1=_block(pairs.only(pairs.relevance >= SHOWN_FROM), sample),
+        from_0_3_to_0_5=_block(pairs.only((pairs.relevance >= low) & (pairs.relevance <= high)), sample),
+        query_level=_query_level(asked, pairs, sample),
+    )
+
+
+def figures(pairs: Pairs, sample: Sample) -> CalibrationFigures:
+    """Return the calibration of some pairs."""
+    count = len(pairs.places)
+    if not count:
+        return CalibrationFigures(pairs=0, queries=0)
+    error = ExpectedError(pairs.relevance, pairs.relevant)
+    squared = (pairs.relevance - pairs.relevant) ** 2
+    by_query = [
+        np.bincount(pairs.places, weights=values, minlength=len(sample))
+        for values in (np.ones(count), pairs.relevant.astype(np.float64), squared)
+    ]
+    resampled = np.array([error(weights) for weights in sample.resamples(pairs.places)])
+    return CalibrationFigures(
+        pairs=count,
+        queries=len(np.unique(pairs.places)),
+        mean_relevance=float(pairs.relevance.mean()),
+        observed=sample.share(by_query[1], by_query[0]),
+        ece=estimate(error(np.ones(count)), resampled),
+        brier=sample.quotient(by_query[2], by_query[0]),
+        bins=error.bins(),
+    )
+
+
+class ExpectedError:
+    """Equal-mass expected calibration error, for many weightings of the same pairs.
+
+    As many pairs go into each of at most 10 bins (fewer where bins would hold fewer than 10 pairs) as equal relevances,
+    which stay together, allow.
+
+    Args:
+        relevance: [P], at least one.
+        relevant: [P].
+    """
+
+    def __init__(self, relevance: Floats, relevant: Booleans) -> None:
+        self.count: Final = min(BINS, max(1, len(relevance) // PAIRS_A_BIN))
+        self._order = np.argsort(relevance, kind="stable")
+        self._relevance = relevance[self._order]
+        self._relevant = relevant[self._order].astype(np.float64)
+        self._starts = np.flatnonzero(np.concatenate([[True], self._relevance[1:] != self._relevance[:-1]]))
+
+    def __call__(self, weights: Floats) -> float:
+        """Return the error with each pair counted as often as `weights` [P] says; NaN where nothing is counted."""
+        mass, relevance, relevant = self._binned(weights)
+        return float(np.abs(relevance - relevant).sum() / mass.sum()) if mass.sum() > 0.0 else float("nan")
+
+    def bins(self) -> tuple[ReliabilityBin, ...]:
+        """Return what the bins hold, each pair counted once."""
+        columns = zip(*self._binned(np.ones(len(self._order))), strict=True)
+        return tuple(
+            ReliabilityBin(pairs=round(mass), mean_relevance=float(relevance / mass), observed=float(relevant / mass))
+            for mass, relevance, relevant in columns
+            if mass > 0.0
+        )
+
+    def _binned(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return each bin's mass, summed relevance and summed labels."""
+        ordered = weights[self._order]
+        mass = np.add.reduceat(ordered, self._starts)
+        middle = np.cumsum(mass) - mass / 2.0
+        total = max(float(mass.sum()), 1e-12)
+        place = np.minimum((middle / total * self.count).astype(np.intp), self.count - 1)
+        columns = (
+            mass,
+            mass * self._relevance[self._starts],
+            np.add.reduceat(ordered * self._relevant, self._starts),
+        )
+        found = [np.bincount(place, weights=column, minlength=self.count) for column in columns]
+        return found[0], found[1], found[2]
+
+
+def _block(pairs: Pairs, sample: Sample) -> CalibrationBlock:
+    return CalibrationBlock(
+        unjudged_irrelevant=figures(pairs, sample), judged_only=figures(pairs.only(pairs.judged), sample)
+    )
+
+
+def _query_level(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> CalibrationFigures | None:
+    known = [(place, one.query_relevance) for place, one in enumerate(asked) if one.query_relevance is not None]
+    if not known:
+        return None
+    found = np.bincount(pairs.places, weights=pairs.relevant, minlength=len(sample)) > 0.0
+    places = np.array([place for place, _ in known], dtype=np.intp)
+    every = np.ones(len(known), dtype=np.bool_)
+    relevance = np.array([value for _, value in known], dtype=np.float64)
+    return figures(Pairs(places, relevance, found[places], every, every), sample)
