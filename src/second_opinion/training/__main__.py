@@ -1,6 +1,7 @@
 """`python -m second_opinion.training COMMAND`: prepare data, train, measure, and land a checkpoint."""
 
 import json
+import os
 from pathlib import Path
 from typing import Final
 
@@ -68,16 +69,28 @@ def prepare(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--recipe", default="{}", help="JSON of what differs from the default recipe.")
 @click.option("--start", type=_EXISTING, help="Small checkpoint to start a new run from.")
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
+@click.option("--lanes", type=click.IntRange(min=1), help="CPU threads that share a step.  [default: all cores]")
 @_bi_encoder
 def run(  # noqa: PLR0913, PLR0917 - one parameter an option
-    data: Path, into: Path, steps: int, recipe: str, start: Path | None, every: int, bi_encoder: Path | None
+    data: Path,
+    into: Path,
+    steps: int,
+    recipe: str,
+    start: Path | None,
+    every: int,
+    lanes: int | None,
+    bi_encoder: Path | None,
 ) -> None:
     """Train on the pools in DATA, or go on with a run that was stopped."""
     texts = Texts.load(data / "texts.npz")
     weights = weights_of(bi_encoder)
     torch.manual_seed(0)
     network = take_up(start, weights) if start else from_bi_encoder(weights, Shape())
-    training = Run(network, Pool.load(data, Slice.TRAIN), texts, Recipe.parse(recipe), best_device())
+    device = best_device()
+    lanes = 1 if device != "cpu" else lanes or os.cpu_count() or 1
+    if lanes > 1:
+        torch.set_num_threads(1)
+    training = Run(network, Pool.load(data, Slice.TRAIN), texts, Recipe.parse(recipe), device, lanes)
     into.mkdir(parents=True, exist_ok=True)
     if (into / FULL).exists():
         training.restore(into / FULL)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question, read_dataset, read_passages
+from second_opinion.schemas.chunk import passage_text
 from second_opinion.training.encoder import embed
 from second_opinion.training.mining import Ranking, bm25_lists, fuse, knn_lists
 from second_opinion.training.network import Reranker
@@ -158,7 +159,7 @@ class Preparation:
 
     def _add_passages(self, passages: Sequence[Passage], parts: Sequence[Slice]) -> int:
         base = len(self._rows.passages)
-        titles = tokenize(self._tokenizer, [one.title + ". " if one.title else "" for one in passages], 255)
+        titles = tokenize(self._tokenizer, [passage_text(one.title, (), "") for one in passages], 255)
         texts = tokenize(self._tokenizer, [_text(one) for one in passages], PASSAGE_LIMIT)
         self._rows.passages += [texts[row] for row in range(len(texts))]
         self._rows.titles += [titles.length(row) for row in range(len(titles))]
@@ -214,7 +215,7 @@ def _entry(ranking: Ranking, targets: dict[int, float], parts: Sequence[Slice] |
 
 
 def _text(passage: Passage) -> str:
-    return f"{passage.title}. {passage.text}" if passage.title else passage.text
+    return passage_text(passage.title, (), passage.text)
 
 
 def _store(rows: Sequence[Ids]) -> TokenStore:

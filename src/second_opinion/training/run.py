@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from second_opinion.training.batches import Sampler, Step, blocks
+from second_opinion.training.lanes import Lanes
 from second_opinion.training.losses import combined_loss
 from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
@@ -37,9 +38,12 @@ class Run:
         texts: What the pool's rows address.
         recipe: How to train.
         device: `cpu` or `cuda`.
+        lanes: CPU threads that share each step.
     """
 
-    def __init__(self, network: Reranker, pool: Pool, texts: Texts, recipe: Recipe, device: str = "cpu") -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
+        self, network: Reranker, pool: Pool, texts: Texts, recipe: Recipe, device: str = "cpu", lanes: int = 1
+    ) -> None:
         self.network = network.to(device).train()
         self.recipe = recipe
         self.progress = Progress()
@@ -48,6 +52,7 @@ class Run:
         for name in FROZEN:
             getattr(network, name).requires_grad_(requires_grad=False)
         self._optimizer = torch.optim.AdamW(rate_groups(network, recipe), betas=(0.9, 0.98), fused=True)
+        self._lanes = Lanes(network, lanes)
         self._full_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._average = {name: value.detach().clone() for name, value in trainable(network).items()}
 
@@ -66,25 +71,26 @@ class Run:
         factor = self.recipe.factor(self.progress.step)
         for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate * factor
-        logits = self._logits(step)
-        loss = combined_loss(logits, step.targets.to(self._device), self.recipe.order_weight)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        seen = self._lanes.backward(step, self._loss)
         nn.utils.clip_grad_norm_(trainable(self.network).values(), 1.0)
         self._optimizer.step()
         self._follow()
         self.progress.step += 1
         self.progress.pairs += len(step.pairs)
-        seen = float(loss.detach())
         self.progress.loss = 0.98 * (self.progress.loss or seen) + 0.02 * seen
         return seen
 
-    def _logits(self, step: Step) -> Tensor:
+    def _loss(self, network: Reranker, step: Step) -> Tensor:
+        logits = self._logits(network, step)
+        return combined_loss(logits, step.targets.to(self._device), self.recipe.order_weight)
+
+    def _logits(self, network: Reranker, step: Step) -> Tensor:
         found, places = [], []
         with torch.autocast(self._device, dtype=torch.bfloat16):
             for block in blocks(step.pairs, self.recipe.max_length, self.recipe.tokens):
                 given = [one.to(self._device) for one in (block.ids, block.mask, block.sides)]
-                found.append(self.network(*given).squeeze(-1))
+                found.append(network(*given).squeeze(-1))
                 places.append(torch.from_numpy(block.places))
         order = torch.argsort(torch.cat(places)).to(self._device)
         return torch.cat(found)[order].view(step.targets.shape).float()

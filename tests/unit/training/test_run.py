@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.checkpoints import land, network_from, take_up
 from second_opinion.training.encoder import from_bi_encoder
+from second_opinion.training.lanes import Lanes
+from second_opinion.training.losses import pair_loss
 from second_opinion.training.measurement import network_scorer, score_pool
 from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
@@ -46,6 +48,21 @@ def test_training_lowers_the_loss_and_leaves_the_words_alone(prepared: Path, net
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     for name in FROZEN:
         torch.testing.assert_close(getattr(run.network, name).weight, getattr(network, name).weight, rtol=0, atol=0)
+
+
+def test_lanes_compute_what_one_thread_does(prepared: Path, network: Reranker) -> None:
+    """Two lanes leave the gradients of the weighted mean of both shares' losses, and the loss that belongs to it."""
+    run = new_run(prepared, network)
+    step = run._sampler.step(0)
+    found = {}
+    for lanes in (1, 2):
+        twin = deepcopy(network).train()
+        loss = Lanes(twin, lanes).backward(step, lambda lane, share: pair_loss(run._logits(lane, share), share.targets))
+        found[lanes] = loss, {name: value.grad for name, value in twin.named_parameters() if value.grad is not None}
+    assert found[1][0] == pytest.approx(found[2][0], abs=2e-3)
+    assert found[1][1].keys() == found[2][1].keys()
+    for name, gradient in found[1][1].items():
+        torch.testing.assert_close(gradient, found[2][1][name], rtol=0.05, atol=0.02 * float(gradient.abs().max()))
 
 
 def test_the_warm_start_explains_the_first_steps_better(prepared: Path, network: Reranker) -> None:
