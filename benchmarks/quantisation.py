@@ -29,7 +29,6 @@ from second_opinion.training.export import Label, export
 from second_opinion.training.mining import bm25_lists
 from second_opinion.training.onnx_encoder import Recipe
 from second_opinion.training.onnx_linear import Precision
-from second_opinion.training.platt import chances
 from second_opinion.training.sources import read_source
 
 PER_INPUT, PER_TOKEN = Precision.PER_INPUT, Precision.PER_TOKEN
@@ -103,6 +102,11 @@ def run(models: dict[str, Model], inputs: Sequence[ModelInput]) -> tuple[dict[st
             scores[name][row] = model.run(given)[0]
             seconds[name].append(time.thread_time() - begun)
     return scores, seconds
+
+
+def chances(logit: Numbers) -> Numbers:
+    """Return 1 / (1 + exp(-logit)) for each."""
+    return np.exp(-np.logaddexp(0.0, -logit))
 
 
 def agreement(found: Numbers, exact: Numbers) -> dict[str, Any]:

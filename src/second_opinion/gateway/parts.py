@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from second_opinion.pipeline.ingest import Policy, Stores
-from second_opinion.pipeline.ports import JobStore, JudgementStore, TraceStore
+from second_opinion.pipeline.ports import CalibrationStore, JobStore, JudgementStore, TraceStore
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
@@ -26,6 +26,7 @@ class Parts:
     jobs: JobStore
     traces: TraceStore
     judgements: JudgementStore
+    calibrations: CalibrationStore
     close: Callable[[], None] = lambda: None
 
 
@@ -39,5 +40,6 @@ def connect(settings: Settings) -> Parts:
         jobs=held.jobs,
         traces=held.stores.traces,
         judgements=held.stores.judgements,
+        calibrations=held.stores.calibrations,
         close=held.close,
     )

@@ -9,23 +9,46 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.floor import judge
 from second_opinion.pipeline.fusion import fuse
 from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, no_guard
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
-from second_opinion.schemas.errors import JobCancelled, JobStoreUnavailable, OpinionError
+from second_opinion.schemas.errors import CalibrationMismatch, JobCancelled, JobStoreUnavailable, OpinionError
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import Decision, Passage, QueryResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class JudgementParts:
-    """What the second half needs from the outside."""
+    """What the second half needs from the outside.
+
+    Attributes:
+        calibration: Holds where a collection has none of its own.
+        of_collections: The calibrations of collections; without it such a collection's queries fail.
+    """
 
     reranker: Reranker
     calibration: Calibration
+    of_collections: CollectionCalibrations | None = None
+
+    def calibration_of(self, collection: str, calibration_id: str | None) -> Calibration:
+        """Return the calibration that holds for a collection, given the id of its own one or None.
+
+        Raises:
+            CalibrationMismatch: If its own one cannot be applied here.
+            StoreUnavailable: If it has to be fetched and cannot be.
+        """
+        if calibration_id is None:
+            return self.calibration
+        if self.of_collections is None:
+            raise CalibrationMismatch(
+                f"calibration {calibration_id} of collection {collection!r} cannot be fetched here",
+                hint=f"Do without: opinion collections set {collection} --calibration none",
+            )
+        return self.of_collections.get(calibration_id, collection=collection)
 
 
 def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard: Guard = no_guard) -> Handover:
@@ -45,6 +68,7 @@ def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard:
         stale_dropped=retrieval.stale_dropped,
         rounds=retrieval.rounds,
         depth=retrieval.depth,
+        calibration_id=retrieval.calibration_id,
         embedder=f"{spec.model}@{spec.revision}",
         milliseconds=milliseconds,
         handed_over_at=clock.now(),
@@ -59,28 +83,36 @@ def judge_candidates(
     Raises:
         RerankUnavailable: If the second opinion cannot be had.
         RelevanceMissing: If a score is not usable.
+        CalibrationMismatch: If the collection has a calibration of its own that belongs to another model.
         OpinionError: Whatever the guard raises.
     """
     milliseconds = {**handover.milliseconds, "queue_rerank": _since(handover.handed_over_at, clock)}
     with _timed("rerank", milliseconds):
+        calibration = parts.calibration_of(job.query.collection, handover.calibration_id)
         scored = rerank(
             job.query.text,
             handover.fusion.candidates,
             reranker=parts.reranker,
-            calibration=parts.calibration,
+            calibration=calibration,
             guard=guard,
         )
     with _timed("judge", milliseconds):
-        verdict = judge(scored, job.query.choices)
+        query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
+        verdict = judge(scored, job.query.choices, query_relevance)
     milliseconds["total"] = _since(job.submitted_at, clock)
-    return _result(job, handover, verdict, parts, milliseconds)
+    spec = parts.reranker.spec
+    return _result(job, handover, verdict, (f"{spec.model}@{spec.revision}", calibration), milliseconds)
 
 
 def _result(
-    job: Job, handover: Handover, verdict: Verdict, parts: JudgementParts, milliseconds: Mapping[str, float]
+    job: Job,
+    handover: Handover,
+    verdict: Verdict,
+    scorer: tuple[str, Calibration],
+    milliseconds: Mapping[str, float],
 ) -> QueryResult:
     passages = [Passage.of(judged) for judged in verdict.judged]
-    spec = parts.reranker.spec
+    reranker, calibration = scorer
     return QueryResult(
         job_id=job.job_id,
         collection=job.query.collection,
@@ -90,6 +122,7 @@ def _result(
         sentence=verdict.sentence,
         floor=verdict.floor,
         best_relevance=verdict.best_relevance,
+        query_relevance=verdict.query_relevance,
         kept=tuple(passage for passage in passages if passage.decision is Decision.KEPT),
         dropped=tuple(passage for passage in passages if passage.decision is not Decision.KEPT),
         lost_in_fusion=handover.fusion.lost,
@@ -98,9 +131,9 @@ def _result(
         stale_dropped=handover.stale_dropped,
         milliseconds={stage: round(value, 3) for stage, value in milliseconds.items()},
         embedder=handover.embedder,
-        reranker=f"{spec.model}@{spec.revision}",
-        calibration=parts.calibration.source,
-        calibration_id=parts.calibration.id,
+        reranker=reranker,
+        calibration=calibration.source,
+        calibration_id=calibration.id,
     )
 
 

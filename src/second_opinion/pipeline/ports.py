@@ -5,11 +5,12 @@ Every call that leaves the process has a timeout of its own and raises only erro
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from second_opinion.schemas.calibration import CalibrationArtefact, RerankerRecord, Scale
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.chunk import Chunk, ChunkHit, IndexedChunk
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
@@ -21,7 +22,6 @@ from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces,
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult
 
 Vectors = NDArray[np.float32]
-Scale = Literal["logit", "probability"]
 Guard = Callable[[], None]
 """Called between units of work; raises `JobCancelled` or `DeadlineExceeded` when the work is no longer wanted."""
 
@@ -155,6 +155,33 @@ class Calibration(Protocol):
 
     def relevance(self, raw: Sequence[float]) -> list[float]:
         """Return one relevance for each raw score, in order; a higher raw score never has a lower one."""
+
+    def query_relevance(self, raw: Sequence[float]) -> float | None:
+        """Return the chance that any of a query's candidates answers it, given all their raw scores.
+
+        The best of many is high by chance now and then, so this is often lower than the best candidate's relevance.
+        None where nothing is known of it, or there is no candidate.
+        """
+
+
+class CalibrationStore(Protocol):
+    """Calibrations of collections, written once each, and what rerank workers say of their models."""
+
+    def write(self, artefact: CalibrationArtefact) -> None:
+        """Keep an artefact under its id; one that is there already stays as it is."""
+
+    def get(self, calibration_id: str) -> CalibrationArtefact | None:
+        """Return an artefact, or None when there is none of this id.
+
+        Raises:
+            ModelUnusable: If what is stored is no calibration; the sentence names the field.
+        """
+
+    def publish(self, record: RerankerRecord) -> None:
+        """Keep what a rerank worker says of its model, in place of what was said of the same one before."""
+
+    def rerankers(self) -> list[RerankerRecord]:
+        """Return what is said of models, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +357,9 @@ class CollectionStore(Protocol):
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
+
+    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
+        """Give a collection a calibration of its own by id, or none."""
 
     def delete(self, name: str) -> None:
         """Remove a collection with its chunks, records and contents."""

@@ -89,6 +89,7 @@ def retrieve(query: Query, parts: RetrievalParts, *, guard: Guard = no_guard) ->
         stale_dropped=found.stale_dropped,
         rounds=reader.searches,
         depth=found.depth,
+        calibration_id=collection.calibration,
         milliseconds={
             "embed": (embedded - started) * 1_000,
             "search": reader.search_seconds * 1_000,

@@ -6,7 +6,7 @@ from second_opinion.pipeline.floor import decide
 from second_opinion.schemas.candidate import FusedCandidate
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.job import Job
-from second_opinion.schemas.trace import Trace, TracedCandidate, query_hash, text_hash
+from second_opinion.schemas.trace import Trace, TracedCandidate, deciding, query_hash, text_hash
 from second_opinion.schemas.verdict import Decision, Passage, QueryResult
 
 
@@ -26,6 +26,7 @@ def trace(
     hashes = {chunk.chunk_id: text_hash(chunk.text) for chunk in chunks}
     passages = sorted((*result.kept, *result.dropped), key=lambda passage: passage.rank)
     choices = job.query.choices
+    decided = [deciding(passage.relevance, result.query_relevance) for passage in passages]
     shown = showable([(passage.document_id, passage.relevance) for passage in passages], choices)
     return Trace(
         job_id=result.job_id,
@@ -36,8 +37,9 @@ def trace(
         choices=choices,
         outcome=result.outcome,
         reason=result.reason,
-        best_relevance=result.best_relevance,
-        relevances=tuple(passage.relevance for passage, is_shown in zip(passages, shown, strict=True) if is_shown),
+        best_relevance=max(decided, default=None),
+        query_relevance=result.query_relevance,
+        relevances=tuple(value for value, is_shown in zip(decided, shown, strict=True) if is_shown),
         kept=len(result.kept),
         candidates=tuple(_traced(passage, hashes[passage.chunk_id]) for passage in passages),
         lost_in_fusion=result.lost_in_fusion,

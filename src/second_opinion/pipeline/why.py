@@ -16,7 +16,13 @@ from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
 from second_opinion.schemas.verdict import Decision, Passage, QueryResult
 
-_FURTHEST: Final = (Decision.KEPT, Decision.OVER_DOCUMENT_CAP, Decision.OVER_TOP_K, Decision.BELOW_FLOOR)
+_FURTHEST: Final = (
+    Decision.KEPT,
+    Decision.OVER_DOCUMENT_CAP,
+    Decision.OVER_TOP_K,
+    Decision.QUERY_BELOW_FLOOR,
+    Decision.BELOW_FLOOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,12 @@ def _judged(passages: Sequence[Passage], result: QueryResult, choices: QueryDefa
             return Fate.OVER_DOCUMENT_CAP, f"Over the cap of {cap} a document: {place}.", "Raise chunks_per_document."
         case Decision.OVER_TOP_K:
             return Fate.OVER_TOP_K, f"Over top k ({choices.top_k}): {place}.", "Raise top_k."
+        case Decision.QUERY_BELOW_FLOOR:
+            return (
+                Fate.QUERY_BELOW_FLOOR,
+                f"Cleared the floor, but the query did not: {place}. {result.sentence}",
+                "Lower the floor only if passages like this one answer the query.",
+            )
         case Decision.BELOW_FLOOR:
             best = max(passages, key=lambda p: p.relevance)
             short = result.floor - best.relevance

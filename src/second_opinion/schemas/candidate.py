@@ -50,6 +50,7 @@ class Retrieval(Record):
         stale_dropped: Hits of committed documents that could not be resolved to their committed set.
         rounds: How many searches it took (1 unless documents changed underneath, or lists were too short).
         depth: How many hits of each list the last unfiltered search asked for.
+        calibration_id: The collection's own calibration; None when it has none.
         milliseconds: By step: embed, search, verify.
     """
 
@@ -57,6 +58,7 @@ class Retrieval(Record):
     stale_dropped: int = 0
     rounds: int = 1
     depth: int = 0
+    calibration_id: str | None = None
     milliseconds: dict[str, float] = Field(default_factory=dict)
 
 
@@ -85,6 +87,7 @@ class Handover(Versioned):
     """What retrieve hands to rerank, through Redis.
 
     Attributes:
+        calibration_id: The collection's own calibration; None when it has none.
         embedder: Id and revision of the bi-encoder, as `model@revision`.
         milliseconds: By step: queue_retrieve, embed, search, verify, fuse.
         handed_over_at: Unix seconds; what passes from here to the rerank is waiting.
@@ -94,6 +97,7 @@ class Handover(Versioned):
     stale_dropped: int = 0
     rounds: int = 1
     depth: int = 0
+    calibration_id: str | None = None
     embedder: str
     milliseconds: dict[str, float] = Field(default_factory=dict)
     handed_over_at: float

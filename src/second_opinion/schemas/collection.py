@@ -83,10 +83,12 @@ class CollectionRecord(Versioned):
         index: The physical chunk index that is read.
         writing: The physical chunk indices that are written (two of them during a reindex).
         overrides: The collection's own choices for queries.
+        calibration: Id of the collection's own calibration; None when the one that came with the model holds.
     """
 
     name: CollectionName
     index: str
     writing: tuple[str, ...]
     overrides: QueryOverrides = QueryOverrides()
+    calibration: str | None = None
     created_at: float

@@ -31,7 +31,9 @@
         │   ├── UnknownJob
         │   ├── UnknownTrace
         │   └── UnknownCandidate
-        ├── NotEnoughJudgements        too little is judged to say anything of a floor
+        ├── NotEnoughJudgements        too little is judged to say anything of a floor or a calibration
+        ├── CalibrationRefused         a calibration that turns scores around, or is worse than the present one
+        ├── ExtraMissing               what was asked for needs an extra that is not installed
         ├── JobCancelled
         ├── DeadlineExceeded
         ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
@@ -336,6 +338,27 @@ class NotEnoughJudgements(PermanentError):
 
     code = "not_enough_judgements"
     default_hint = "Judge more candidates, good and bad ones: opinion judge JOB CHUNK relevant (or irrelevant)"
+
+
+class CalibrationRefused(PermanentError):
+    """A calibration cannot be fitted on these scores, or is worse than the present one."""
+
+    code = "calibration_refused"
+
+
+class ExtraMissing(PermanentError):
+    """What was asked for needs an optional part of the package that is not installed."""
+
+    code = "extra_missing"
+    default_hint = "Install it: pip install 'second-opinion[evaluation]'"
+
+    @classmethod
+    def of(cls, extra: str, package: str) -> Self:
+        """Return the error for a package that an extra brings."""
+        return cls(
+            f"this needs {package}, which is not installed",
+            hint=f'Install it: pip install "second-opinion[{extra}]"',
+        )
 
 
 class JobCancelled(PermanentError):

@@ -15,6 +15,7 @@ class Fate(StrEnum):
     NOT_RETRIEVED = "not_retrieved"
     LOST_IN_FUSION = "lost_in_fusion"
     BELOW_FLOOR = "below_floor"
+    QUERY_BELOW_FLOOR = "query_below_floor"
     OVER_TOP_K = "over_top_k"
     OVER_DOCUMENT_CAP = "over_document_cap"
     KEPT = "kept"

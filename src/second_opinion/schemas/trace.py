@@ -46,8 +46,12 @@ class Trace(Versioned):
         at: Unix seconds when it was judged.
         query_hash: Hash of the question, case and spacing put aside.
         query: The question itself, unless the settings keep it out of traces.
-        relevances: Relevance of those candidates that a floor of 0.0 would show, highest first. A candidate's relevance
-            falls with its rank, so at any floor exactly those of them are shown that reach it.
+        best_relevance: What decided between an answer and a refusal: the highest relevance of any candidate, or
+            `query_relevance` where that is lower. A floor above it refuses the query.
+        query_relevance: The chance that any candidate answers the query; None where nothing is known of it.
+        relevances: Relevance, or `query_relevance` where that is lower, of those candidates that a floor of 0.0 would
+            show, highest first. A candidate's relevance falls with its rank, so at any floor exactly those of them are
+            shown that reach it.
         candidates: All of them, in final order.
     """
 
@@ -60,6 +64,7 @@ class Trace(Versioned):
     outcome: Outcome
     reason: RefusalReason | None = None
     best_relevance: float | None = None
+    query_relevance: float | None = None
     relevances: tuple[float, ...] = ()
     kept: int = 0
     candidates: tuple[TracedCandidate, ...] = ()
@@ -71,6 +76,10 @@ class Trace(Versioned):
     reranker: str
     calibration: CalibrationSource
     calibration_id: str | None = None
+
+    def deciding(self, relevance: float) -> float:
+        """Return what a floor has to be met with for a candidate of this relevance to be shown."""
+        return deciding(relevance, self.query_relevance)
 
     @property
     def scorer(self) -> str:
@@ -161,6 +170,11 @@ class ReplayedQuery(Record):
     floor: float
     kept: int
     kept_then: int
+
+
+def deciding(relevance: float, query_relevance: float | None) -> float:
+    """Return the lower of a candidate's relevance and its query's: a floor that it reaches, both reach."""
+    return relevance if query_relevance is None else min(relevance, query_relevance)
 
 
 def query_hash(text: str) -> str:

@@ -22,13 +22,15 @@ class RefusalReason(StrEnum):
 
     NO_CANDIDATES = "no_candidates"
     BELOW_FLOOR = "below_floor"
+    QUERY_BELOW_FLOOR = "query_below_floor"
 
 
 class Decision(StrEnum):
-    """What became of one candidate."""
+    """What became of one candidate. `query_below_floor` cleared the floor itself, but its query did not."""
 
     KEPT = "kept"
     BELOW_FLOOR = "below_floor"
+    QUERY_BELOW_FLOOR = "query_below_floor"
     OVER_DOCUMENT_CAP = "over_document_cap"
     OVER_TOP_K = "over_top_k"
 
@@ -58,6 +60,7 @@ class Verdict(Record):
 
     Attributes:
         best_relevance: The highest relevance of any candidate; None when there were none.
+        query_relevance: The chance that any candidate answers the query; None where nothing is known of it.
         judged: All candidates in their final order, kept and dropped.
     """
 
@@ -66,6 +69,7 @@ class Verdict(Record):
     sentence: str
     floor: float
     best_relevance: float | None = None
+    query_relevance: float | None = None
     judged: tuple[JudgedCandidate, ...] = ()
 
 
@@ -135,6 +139,8 @@ class QueryResult(Versioned):
     Attributes:
         kept: The passages that cleared the floor, best first; empty in a refusal.
         dropped: The other candidates, without their text, in final order.
+        query_relevance: The chance that any candidate answers the query, the best of so many being high by chance at
+            times; below the floor the query is refused. None when the calibration has no query level.
         lost_in_fusion: Documents that were found but have no candidate, so that `why` can tell.
         candidates: How many candidates the reranker read.
         depth: How many hits of each list were asked for.
@@ -153,6 +159,7 @@ class QueryResult(Versioned):
     sentence: str
     floor: float
     best_relevance: float | None
+    query_relevance: float | None = None
     kept: tuple[Passage, ...]
     dropped: tuple[Passage, ...]
     lost_in_fusion: tuple[FusionLoss, ...] = ()

@@ -62,6 +62,11 @@ class MemoryCollections:
         self._shelf.records[name] = self.get(name).model_copy(update={"overrides": overrides})
         return self._shelf.records[name]
 
+    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
+        """Give a collection a calibration of its own by id, or none."""
+        self._shelf.records[name] = self.get(name).model_copy(update={"calibration": calibration_id})
+        return self._shelf.records[name]
+
     def delete(self, name: str) -> None:
         """Remove a collection. Its documents and chunks live in other doubles and stay there."""
         self.get(name)

@@ -2,15 +2,13 @@
 
     python -m second_opinion.training.calibrate MODEL_FOLDER --data FOLDER --on squad2_dev --on nq_open ...
 
-Uses the `calibrate` slice of each data set. `--whole NAME` uses its training slice too: right only for a set that took
-no part in this model's training. Splits for measuring are never used.
+The query level is fitted on the same queries, those without an answer among them. Uses the `calibrate` slice of each
+data set. `--whole NAME` uses its training slice too: right only for a set that took no part in this model's training.
+Splits for measuring are never used.
 """
 
-import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +18,21 @@ import numpy as np
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
-from second_opinion.pipeline.calibration import CalibrationArtefact, CalibrationKey, Canary, FitReport
+from second_opinion.pipeline.calibration import (
+    CalibrationArtefact,
+    CalibrationKey,
+    named,
+    save_artefact,
+    score_canaries,
+)
+from second_opinion.pipeline.calibration.fit import JudgedScores, fit_calibration, require_scikit_learn
+from second_opinion.pipeline.calibration.quality import calibration_error
 from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
-from second_opinion.training.platt import calibration_error, chances, fit_platt, log_loss
 from second_opinion.training.slices import Slice, slice_dataset
 
 SMALL_CORPUS: Final = 3_000
-CANARIES: Final = "canaries.json"
 
 
 def score_slice(
@@ -50,45 +54,52 @@ def score_slice(
 
 def fit(scored: Sequence[ScoredQuery], reranker: Reranker, command: str) -> CalibrationArtefact:
     """Return the artefact that the scored candidates give, with the canaries as the reranker scores them here."""
-    raw = np.concatenate([one.raw for one in scored])
-    relevant = np.concatenate([one.relevant for one in scored])
-    curve = fit_platt(raw, relevant)
-    report = FitReport(
-        pairs=len(raw),
-        relevant_pairs=int(relevant.sum()),
-        queries=len(scored),
-        slices=dict(Counter(one.dataset for one in scored)),
-        log_loss=round(log_loss(curve, raw, relevant), 5),
-        command=command,
+    found = fit_calibration([_judged(one) for one in scored])
+    return named(
+        CalibrationArtefact(
+            id="unnamed",
+            key=CalibrationKey.of(reranker.spec),
+            curve=found.pair.curve,
+            query_level=found.query_level.curve if found.query_level is not None else None,
+            fitted_on=found.report.model_copy(update={"command": command}),
+            canaries=score_canaries(reranker),
+        )
     )
-    key = CalibrationKey.of(reranker.spec)
-    name = f"platt-{key.revision}-{key.file_hash[:8]}"
-    return CalibrationArtefact(id=name, key=key, curve=curve, fitted_on=report, canaries=canaries(reranker))
 
 
-def canaries(reranker: Reranker) -> tuple[Canary, ...]:
-    """Score the canary pairs that come with this package."""
-    text = resources.files(__package__).joinpath(CANARIES).read_text(encoding="utf-8")
-    pairs = [(one["query"], one["passage"]) for one in json.loads(text)]
-    return tuple(
-        Canary(query=query, passage=passage, raw_score=reranker.score(query, [passage])[0]) for query, passage in pairs
+def _judged(one: ScoredQuery) -> JudgedScores:
+    return JudgedScores(
+        raw=one.raw,
+        relevant=one.relevant,
+        documents=tuple(f"{one.dataset}/{document}" for document in one.documents),
+        best_raw=float(one.raw.max()) if len(one.raw) else None,
+        answerable=bool(one.relevant.any()),
+        source=one.dataset,
     )
 
 
 def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> str:
-    """Return how the curve does on the data it was fitted on: set by set, and where verdicts are made."""
-    lines = [f"{artefact.id}: slope {artefact.curve.slope:.4f}, intercept {artefact.curve.intercept:.4f}"]
-    for name in [*artefact.fitted_on.slices, ""]:
+    """Return how the curves do on the data they were fitted on: set by set, and where verdicts are made."""
+    report = artefact.fitted_on
+    lines = [
+        f"{artefact.id}: cross-validated log loss {_losses(report.log_losses)}",
+        f"  query level: {_losses(report.query_log_losses) or report.query_level}",
+    ]
+    for name in [*report.slices, ""]:
         part = [one for one in scored if name in {"", one.dataset}]
-        relevance = chances(artefact.curve.slope * np.concatenate([one.raw for one in part]) + artefact.curve.intercept)
+        relevance = np.array([artefact.curve.relevance(value) for one in part for value in one.raw])
         relevant = np.concatenate([one.relevant for one in part])
         near, shown = (relevance >= 0.3) & (relevance <= 0.5), relevance >= 0.1  # noqa: PLR2004 - reporting bands
         lines.append(
             f"  {name or 'all':15} queries {len(part):4}  pairs {len(relevant):6}  relevant {int(relevant.sum()):5}"
-            f"  ECE >= 0.1 {calibration_error(relevance[shown], relevant[shown]):.3f}"
+            f"  ECE >= 0.1 {calibration_error(relevance[shown], relevant[shown]) if shown.any() else float('nan'):.3f}"
             f"  relevant of 0.3-0.5 {relevant[near].mean() if near.any() else float('nan'):.2f} ({int(near.sum())})"
         )
     return "\n".join(lines)
+
+
+def _losses(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{method} {loss:.4f}" for method, loss in found.items())
 
 
 @dataclass(frozen=True)
@@ -117,13 +128,14 @@ class CalibrationData:
 
 def calibrate(model: Path, data: CalibrationData) -> str:
     """Fit the calibration of the reranker in the folder `model`, write it there and return how well it does."""
+    require_scikit_learn()
     reranker, embedder = OnnxReranker(model), OnnxEmbedder.open()
     scored: list[ScoredQuery] = []
     for name in (*data.sets, *data.whole):
         whole = name in data.whole
         scored += score_slice(data.folder / name, (reranker, embedder), whole=whole, limit=data.limit, cache=data.cache)
     artefact = fit(scored, reranker, f"python -m second_opinion.training.calibrate MODEL {data.options()}")
-    (model / CALIBRATION_FILE).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    save_artefact(artefact, model / CALIBRATION_FILE)
     return describe(artefact, scored)
 
 

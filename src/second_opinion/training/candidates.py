@@ -17,7 +17,8 @@ from second_opinion.schemas.chunk import passage_text
 from second_opinion.training.mining import bm25_lists, fuse, knn_lists
 
 CHUNK_TOKENS: Final = 180
-DEPTH: Final = 50
+DEPTH: Final = 100
+"""As many as a query's reranker reads unless it is told otherwise: the best of fewer is less high by chance."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ScoredQuery:
         raw: Raw scores [N].
         relevant: Whether each candidate's document is relevant, [N].
         chunks: What was read, [N].
+        documents: Ids of the documents it hangs on: those graded relevant, and the one it was written about.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class ScoredQuery:
     raw: NDArray[np.float64]
     relevant: NDArray[np.bool_]
     chunks: tuple[str, ...]
+    documents: tuple[str, ...] = ()
 
 
 class CandidateIndex:
@@ -86,8 +89,10 @@ def score_queries(
     for question, rows in zip(questions, found, strict=True):
         chunks = tuple(index.chunks[row] for row in rows)
         grades = dataset.grades.get(question.id, {})
+        linked = {one for one, grade in grades.items() if grade > 0} | ({question.source} - {""})
         relevant = np.array([grades.get(index.documents[row], 0) > 0 for row in rows])
-        yield ScoredQuery(dataset.name, question, np.array(reranker.score(question.text, chunks)), relevant, chunks)
+        raw = np.array(reranker.score(question.text, chunks), dtype=np.float64)
+        yield ScoredQuery(dataset.name, question, raw, relevant, chunks, tuple(sorted(linked)))
 
 
 def cut_passage(passage: Passage, tokenizer: ModelTokenizer) -> Iterator[str]:

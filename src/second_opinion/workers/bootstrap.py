@@ -11,6 +11,7 @@ from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.elasticsearch import (
     Connection,
     ConnectionOptions,
+    ElasticsearchCalibrations,
     ElasticsearchChunks,
     ElasticsearchCollections,
     ElasticsearchContents,
@@ -23,6 +24,13 @@ from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.answer import JudgementParts
+from second_opinion.pipeline.calibration import (
+    CollectionCalibrations,
+    FittedCalibration,
+    NoCalibration,
+    calibration_for,
+    score_canaries,
+)
 from second_opinion.pipeline.chunking import SectionChunker, chunker_name
 from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
 from second_opinion.pipeline.ingest.accept import Acceptance
@@ -33,13 +41,15 @@ from second_opinion.pipeline.ingest.reconcile import Reconciler
 from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
-from second_opinion.pipeline.ports import Calibration, Reranker
+from second_opinion.pipeline.ports import Reranker
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.schemas.calibration import CalibrationKey, RerankerRecord
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.trace_writer import TraceWriter
@@ -58,6 +68,7 @@ class Stores:
     collections: ElasticsearchCollections
     traces: ElasticsearchTraces
     judgements: ElasticsearchJudgements
+    calibrations: ElasticsearchCalibrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +188,7 @@ def open_elasticsearch(settings: Settings) -> Stores:
         collections=ElasticsearchCollections(connection, names, fingerprint(settings)),
         traces=open_traces(settings, connection),
         judgements=ElasticsearchJudgements(connection, names),
+        calibrations=ElasticsearchCalibrations(connection, names),
     )
 
 
@@ -277,14 +289,13 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
     )
 
 
-def open_reranker(settings: Settings) -> tuple[Reranker, Calibration]:
+def open_reranker(settings: Settings) -> tuple[Reranker, FittedCalibration | NoCalibration]:
     """Return the reranker and the calibration that belongs to it, both checked.
 
     Raises:
         ModelUnusable: If the model cannot be used, or its calibration belongs to another one.
     """
     from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
-    from second_opinion.pipeline.calibration import calibration_for
 
     folder = model_folder(settings.reranker_model, "reranker")
     reranker = OnnxReranker(folder, threads=settings.model_threads)
@@ -317,13 +328,31 @@ def open_trace_writer(settings: Settings) -> TraceWriter | None:
     return writer
 
 
+def describe_reranker(
+    reranker: Reranker, calibration: FittedCalibration | NoCalibration, *, at: float
+) -> RerankerRecord:
+    """Return what a rerank worker says of its model, with the known pairs as it scores them here."""
+    return RerankerRecord(
+        key=CalibrationKey.of(reranker.spec),
+        canaries=score_canaries(reranker),
+        calibration=calibration.artefact if isinstance(calibration, FittedCalibration) else None,
+        published_at=at,
+    )
+
+
 def rerank_parts(settings: Settings) -> RerankParts:
     """Return what a rerank worker works with."""
     reranker, calibration = open_reranker(settings)
     jobs, clock = open_jobs(settings), SystemClock()
+    calibrations = ElasticsearchCalibrations(open_connection(settings), IndexNames(settings.index_prefix))
+    publish(calibrations, describe_reranker(reranker, calibration, at=clock.now()))
     return RerankParts(
         work=JobWork(jobs, clock, max_attempts=settings.max_attempts),
-        judgement=JudgementParts(reranker=reranker, calibration=calibration),
+        judgement=JudgementParts(
+            reranker=reranker,
+            calibration=calibration,
+            of_collections=CollectionCalibrations(reranker, calibrations),
+        ),
         candidates=open_candidates(settings),
         jobs=jobs,
         queue=open_queue(settings),

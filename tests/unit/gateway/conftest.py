@@ -22,6 +22,7 @@ from second_opinion.schemas.collection import IndexFingerprint, QueryDefaults
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.job import JobState
+from second_opinion.testing.calibrations import MemoryCalibrations
 from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.ingest import IngestRig, memory_stores
 from second_opinion.testing.jobs import MemoryJobs
@@ -143,6 +144,7 @@ def system() -> MemorySystem:
         jobs=jobs,
         traces=MemoryTraces(),
         judgements=MemoryJudgements(),
+        calibrations=MemoryCalibrations(),
     )
     made = MemorySystem(
         stores=stores,

@@ -10,7 +10,11 @@ from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.text import one_line
 from second_opinion.schemas.explanation import Fate
 
-_FATES: Final = {Fate.BELOW_FLOOR: "below the floor", Fate.OVER_DOCUMENT_CAP: "over the document cap"}
+_FATES: Final = {
+    Fate.BELOW_FLOOR: "below the floor",
+    Fate.QUERY_BELOW_FLOOR: "the query is below the floor",
+    Fate.OVER_DOCUMENT_CAP: "over the document cap",
+}
 
 
 @click.command()
@@ -20,8 +24,9 @@ _FATES: Final = {Fate.BELOW_FLOOR: "below the floor", Fate.OVER_DOCUMENT_CAP: "o
 def why(session: Session, *, job_id: str, document_id: str) -> int:
     r"""Say what became of a document in the answer to a query.
 
-    It is kept, or: not indexed, filtered out, not retrieved, lost in fusion, below the floor, over the document cap,
-    over top k. The numbers are shown with it. JOB is the id that a query prints after `trace`.
+    It is kept, or: not indexed, filtered out, not retrieved, lost in fusion, below the floor, above it for a query that
+    is below it, over the document cap, over top k. The numbers are shown with it. JOB is the
+    id that a query prints after `trace`.
 
     \b
     Example:

@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from second_opinion.pipeline.ports import Scale
+from second_opinion.schemas.calibration import Scale
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import ModelUnusable
 

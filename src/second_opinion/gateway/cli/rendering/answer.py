@@ -7,15 +7,19 @@ from rich.text import Text
 
 from second_opinion.gateway.cli.text import BAR_CELLS, bar, one_line, plural, shortened, squeezed
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR
+from second_opinion.schemas.trace import deciding
 from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, Passage, QueryResult, RefusalReason
 
 NEAR: Final = 0.05
 DROPPED_SHOWN: Final = 8
+QUERY_LEVEL: Final = "any answers"
+"""Before the chance that any of a query's candidates answers it."""
 PASSAGE_CELLS: Final = 280
 SOURCE_CELLS_AT_LEAST: Final = 12
 LABELS: Final = {
     Decision.KEPT: "",
     Decision.BELOW_FLOOR: "dropped",
+    Decision.QUERY_BELOW_FLOOR: "query below floor",
     Decision.OVER_DOCUMENT_CAP: "over chunks per document",
     Decision.OVER_TOP_K: "over top k",
 }
@@ -51,7 +55,8 @@ def ranked(result: QueryResult) -> list[Passage]:
 
 def near_floor(result: QueryResult) -> int:
     """Return how many candidates lie so near the floor that a small change of it would decide otherwise."""
-    return sum(abs(passage.relevance - result.floor) <= NEAR for passage in ranked(result))
+    decided = [deciding(passage.relevance, result.query_relevance) for passage in ranked(result)]
+    return sum(abs(relevance - result.floor) <= NEAR for relevance in decided)
 
 
 def summary(result: QueryResult) -> str:
@@ -63,6 +68,11 @@ def summary(result: QueryResult) -> str:
     floor = floor_text(result.floor)
     if result.reason is RefusalReason.NO_CANDIDATES or result.best_relevance is None:
         return f"Refused: nothing was found to judge, floor {floor} · {trace}"
+    if result.reason is RefusalReason.QUERY_BELOW_FLOOR and result.query_relevance is not None:
+        best = relevance_text(result.best_relevance, result.floor)
+        query = relevance_text(result.query_relevance, result.floor)
+        judged = f"best relevance {best}, as the best of {result.candidates} only {query}"
+        return f"Refused: {judged}, floor {floor} · {trace}"
     return f"Refused: best relevance {relevance_text(result.best_relevance, result.floor)}, floor {floor} · {trace}"
 
 
@@ -126,6 +136,8 @@ def _stages(result: QueryResult) -> Text:
         if spent is not None:
             count = f" · {result.candidates}" if stage != "judge" else ""
             parts.append(f"{stage} {spent:.0f} ms{count}")
+    if result.query_relevance is not None:
+        parts.append(f"{QUERY_LEVEL} {relevance_text(result.query_relevance, result.floor)}")
     return Text("  " + "   ".join(parts), style="dim")
 
 
@@ -143,7 +155,8 @@ def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Tex
         number = str(place) if passage.decision is Decision.KEPT else "-"
         yield _row(number, passage, result.floor, cells=cells, width=width)
     if len(shown_above) < len(above):
-        yield _more(len(above) - len(shown_above), "over a cap")
+        whole_query = result.reason is RefusalReason.QUERY_BELOW_FLOOR
+        yield _more(len(above) - len(shown_above), LABELS[Decision.QUERY_BELOW_FLOOR] if whole_query else "over a cap")
     yield _floor_line(result.floor, width)
     shown_below = below if everything else below[:DROPPED_SHOWN]
     for passage in shown_below:

@@ -43,7 +43,9 @@ def report_layout(report: FloorReport) -> Iterator[Text]:
     """Yield the lines for a terminal: the head, the distribution of best relevance, the what-if table."""
     judged = f"{report.judged_pairs:,} judged"
     yield Text.assemble((f"{plural(report.spread.traces, 'trace')} · {judged} · {report.scorer}", "bold"))
-    yield Text("best relevance of a query", style="dim")
+    yield Text(
+        "what decides a query: its best relevance, or the chance that any answers where that is lower", style="dim"
+    )
     yield from _histogram(report)
     yield Text(
         " floor  answered  kept/query  trimmed  precision (95 %)  recall (95 %)     wrongly refused", style="bold"

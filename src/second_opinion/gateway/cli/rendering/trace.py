@@ -6,7 +6,13 @@ from typing import Final
 
 from rich.text import Text
 
-from second_opinion.gateway.cli.rendering.answer import LABELS, SOURCE_CELLS_AT_LEAST, floor_text, relevance_text
+from second_opinion.gateway.cli.rendering.answer import (
+    LABELS,
+    QUERY_LEVEL,
+    SOURCE_CELLS_AT_LEAST,
+    floor_text,
+    relevance_text,
+)
 from second_opinion.gateway.cli.rendering.records import moment
 from second_opinion.gateway.cli.text import BAR_CELLS, bar, one_line, shortened, squeezed
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR, ChunkHit
@@ -77,7 +83,10 @@ def layout(view: TraceView, *, everything: bool, width: int) -> Iterator[Text]:
 def _facts(trace: Trace) -> Iterator[Text]:
     choices, known = trace.choices, trace.milliseconds
     spent = [f"{stage.replace('_', ' ')} {known[stage]:.0f}" for stage in _STAGES if stage in known]
-    best = "" if trace.best_relevance is None else f", best {relevance_text(trace.best_relevance, choices.floor)}"
+    highest = max((one.relevance for one in trace.candidates), default=None)
+    best = "" if highest is None else f", best {relevance_text(highest, choices.floor)}"
+    if trace.query_relevance is not None:
+        best += f", {QUERY_LEVEL} {relevance_text(trace.query_relevance, choices.floor)}"
     caps = f"top k {choices.top_k}, chunks per document {choices.chunks_per_document}"
     facts = [
         ("question", trace.query or "(not kept)"),

@@ -1,5 +1,6 @@
-"""Elasticsearch as the system of record: documents, contents, chunks, collections, traces and judgements."""
+"""Elasticsearch as the system of record: documents, contents, chunks, collections, traces, judgements and calibrations."""
 
+from second_opinion.pipeline.adapters.elasticsearch.calibrations import ElasticsearchCalibrations
 from second_opinion.pipeline.adapters.elasticsearch.chunks import ElasticsearchChunks
 from second_opinion.pipeline.adapters.elasticsearch.collections import ElasticsearchCollections
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection, ConnectionOptions
@@ -12,6 +13,7 @@ from second_opinion.pipeline.adapters.elasticsearch.traces import ElasticsearchT
 __all__ = [
     "Connection",
     "ConnectionOptions",
+    "ElasticsearchCalibrations",
     "ElasticsearchChunks",
     "ElasticsearchCollections",
     "ElasticsearchContents",

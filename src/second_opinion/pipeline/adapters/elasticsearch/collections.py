@@ -91,12 +91,19 @@ class ElasticsearchCollections:
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
+        return self._change(name, {"overrides": overrides})
+
+    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
+        """Give a collection a calibration of its own by id, or none."""
+        return self._change(name, {"calibration": calibration_id})
+
+    def _change(self, name: str, changes: Mapping[str, Any]) -> CollectionRecord:
         for _ in range(CONFLICT_ROUNDS):
             self.get(name)
             item = self._read(name)
             if item is None:
                 break
-            record = CollectionRecord.model_validate(item["_source"]).model_copy(update={"overrides": overrides})
+            record = CollectionRecord.model_validate(item["_source"]).model_copy(update=dict(changes))
             place = {"_id": name, "if_seq_no": item["_seq_no"], "if_primary_term": item["_primary_term"]}
             if self._write(Action("index", place, to_json(record.model_dump(mode="json")))):
                 return record

@@ -52,6 +52,8 @@ TRACE_FIELDS: Final[dict[str, Any]] = {
     "candidate_count": INTEGER,
     "shown_count": INTEGER,
 }
+CALIBRATION_FIELDS: Final[dict[str, Any]] = {"id": KEYWORD}
+RERANKER_FIELDS: Final[dict[str, Any]] = {"published_at": DOUBLE}
 JUDGEMENT_FIELDS: Final[dict[str, Any]] = {"key": KEYWORD, "collection": KEYWORD, "judged_at": DOUBLE}
 
 VECTOR_OPTIONS: Final[dict[str, Any]] = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
@@ -82,6 +84,16 @@ class IndexNames:
     def judgements(self) -> str:
         """What people say of passages."""
         return f"{self.prefix}-judgements"
+
+    @property
+    def calibrations(self) -> str:
+        """Calibrations of collections, by id."""
+        return f"{self.prefix}-calibrations"
+
+    @property
+    def rerankers(self) -> str:
+        """What rerank workers say of their models."""
+        return f"{self.prefix}-rerankers"
 
     @property
     def traces(self) -> str:
