@@ -10,7 +10,7 @@ import click
 from second_opinion.gateway.cli.filters import parse_metadata
 from second_opinion.gateway.cli.intake import Intake
 from second_opinion.gateway.cli.program import EXIT_FAILED, EXIT_INTERRUPTED
-from second_opinion.gateway.cli.progress import IngestProgress
+from second_opinion.gateway.cli.progress import WorkProgress
 from second_opinion.gateway.cli.rendering.ingest import report_accepted, report_failures, report_searchable
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.sources import (
@@ -74,11 +74,11 @@ def ingest(  # noqa: PLR0913 - one argument an option
     intake = Intake(session.client)
     began = time.monotonic()
     try:
-        with IngestProgress(session.terminal, total) as progress:
+        with WorkProgress(session.terminal, total) as progress:
             intake.send(documents, progress)
         report_accepted(session.terminal, intake.counts, time.monotonic() - began, skipped=0 if samples else skipped)
         if wait and intake.pending:
-            with IngestProgress(session.terminal, intake.pending) as progress:
+            with WorkProgress(session.terminal, intake.pending) as progress:
                 intake.wait(wait_timeout, progress)
         report_searchable(session.terminal, intake, time.monotonic() - began, waited=wait)
     except KeyboardInterrupt:

@@ -32,7 +32,11 @@ COMMANDS: Final = {
     "job": LazyCommand(f"{_HERE}.jobs:job", "Look at, wait for or cancel a query job.", "Use"),
     "document": LazyCommand(f"{_HERE}.documents:document", "Look at or delete documents.", "Manage"),
     "collections": LazyCommand(f"{_HERE}.collections:collections", "List, set up or delete collections.", "Manage"),
+    "evaluate": LazyCommand(
+        f"{_HERE}.evaluate:evaluate", "Measure every stage on data sets with judgements.", "Manage"
+    ),
     "floor": LazyCommand(f"{_HERE}.floor:floor", "Choose a floor from the evidence of past queries.", "Manage"),
+    "train": LazyCommand(f"{_HERE}.train:train", "Train, export and calibrate a reranker of your own.", "Manage"),
     "dead-letters": LazyCommand(
         f"{_HERE}.dead_letters:dead_letters", "List documents that failed, and try them again.", "Manage"
     ),

@@ -3,21 +3,30 @@
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from second_opinion.gateway.cli.terminal import Terminal
 
 
-class IngestProgress:
-    """Shows how many documents are done, of how many. Without a terminal, or with `--quiet`, it shows nothing.
+class WorkProgress:
+    """Shows how many parts of some work are done, of how many. Without a terminal, or with `--quiet`, nothing.
 
     Args:
         total: How many there are; None when nobody knows.
+        name: What they are.
     """
 
-    def __init__(self, terminal: Terminal, total: int | None) -> None:
+    def __init__(self, terminal: Terminal, total: int | None, name: str = "documents") -> None:
         self._bar = Progress(
             SpinnerColumn(),
+            TextColumn("{task.description}", style="dim", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -25,7 +34,7 @@ class IngestProgress:
             transient=True,
             disable=terminal.quiet or not terminal.stderr.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total)
+        self._task = self._bar.add_task(name, total=total)
 
     def __enter__(self) -> Self:
         """Show it."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
-from second_opinion.schemas.evaluation import AskedQuery
+from second_opinion.schemas.candidate import FusionLoss
+from second_opinion.schemas.evaluation import AskedCandidate, AskedQuery
 from second_opinion.schemas.verdict import Decision
 
 
@@ -24,11 +25,12 @@ def ranking(asked: AskedQuery, stage: Stage) -> list[str]:
     that fusion left behind; a document's own chunks that were left behind beside a candidate are not seen.
     """
     candidates = asked.candidates
+    listed: list[AskedCandidate | FusionLoss] = [*candidates, *asked.lost_in_fusion]
     match stage:
         case Stage.BM25:
-            ranks = [(one.bm25_rank, one.document_id) for one in (*candidates, *asked.lost_in_fusion)]
+            ranks: list[tuple[int | None, str]] = [(one.bm25_rank, one.document_id) for one in listed]
         case Stage.KNN:
-            ranks = [(one.knn_rank, one.document_id) for one in (*candidates, *asked.lost_in_fusion)]
+            ranks = [(one.knn_rank, one.document_id) for one in listed]
         case Stage.FUSED:
             ranks = [(one.fused_rank, one.document_id) for one in candidates]
         case Stage.RERANKED:

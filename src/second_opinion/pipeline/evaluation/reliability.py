@@ -1,7 +1,8 @@
 """How far relevance is from what is observed.
 
 Over all candidates of a query such figures say nothing: nearly all are irrelevant, and a constant 0.01 would look
-perfect. So they are taken over the first candidate of each query, over those from 0.1 on, and over those from 0.3 to 0.5.
+perfect. So they are taken over the first candidate of each query, over those from 0.1 on, and over those between 0.3
+and 0.5.
 """
 
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ def figures(pairs: Pairs, sample: Sample) -> CalibrationFigures:
     error = ExpectedError(pairs.relevance, pairs.relevant)
     squared = (pairs.relevance - pairs.relevant) ** 2
     by_query = [
-        np.bincount(pairs.places, weights=values, minlength=len(sample))
+        _sums(pairs.places, values, len(sample))
         for values in (np.ones(count), pairs.relevant.astype(np.float64), squared)
     ]
     resampled = np.array([error(weights) for weights in sample.resamples(pairs.places)])
@@ -147,7 +148,7 @@ class ExpectedError:
             mass * self._relevance[self._starts],
             np.add.reduceat(ordered * self._relevant, self._starts),
         )
-        found = [np.bincount(place, weights=column, minlength=self.count) for column in columns]
+        found = [_sums(place, column, self.count) for column in columns]
         return found[0], found[1], found[2]
 
 
@@ -161,8 +162,13 @@ def _query_level(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> C
     known = [(place, one.query_relevance) for place, one in enumerate(asked) if one.query_relevance is not None]
     if not known:
         return None
-    found = np.bincount(pairs.places, weights=pairs.relevant, minlength=len(sample)) > 0.0
+    found = _sums(pairs.places, pairs.relevant.astype(np.float64), len(sample)) > 0.0
     places = np.array([place for place, _ in known], dtype=np.intp)
     every = np.ones(len(known), dtype=np.bool_)
     relevance = np.array([value for _, value in known], dtype=np.float64)
     return figures(Pairs(places, relevance, found[places], every, every), sample)
+
+
+def _sums(places: Places, values: Floats, count: int) -> Floats:
+    """Return the sum of the values at each of `count` places."""
+    return np.asarray(np.bincount(places, weights=values, minlength=count), dtype=np.float64)

@@ -29,7 +29,7 @@ class Sample:
 
     def __init__(self, sets: Sequence[int]) -> None:
         self._sets: Final = np.asarray(sets, dtype=np.intp)
-        self.weights: Final = draws_within(self._sets)
+        self.weights: Final = draws_within(sets)
 
     def __len__(self) -> int:
         """Return how many queries there are."""
