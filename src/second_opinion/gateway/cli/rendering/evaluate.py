@@ -112,10 +112,8 @@ def _refusal(report: EvaluationReport) -> Iterator[Text]:
     found = report.refusal
     if found is None:
         return
-    yield Text(
-        f"refusals  {found.refused:,} queries refused; {found.answerable:,} have an answer, {found.unanswerable:,} have none",
-        style="bold",
-    )
+    known = f"{found.answerable:,} queries have an answer, {found.unanswerable:,} have none"
+    yield Text(f"refusals  {found.refused:,}; {known}", style="bold")
     for name in _REFUSALS:
         one: Estimate | None = getattr(found, name)
         if one is not None:
