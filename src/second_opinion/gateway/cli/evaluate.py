@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from second_opinion.gateway.cli.intake import Progress
 from second_opinion.gateway.cli.program import EXIT_FAILED, EXIT_INTERRUPTED
-from second_opinion.gateway.cli.progress import WorkProgress
+from second_opinion.gateway.cli.progress import TerminalWatch
 from second_opinion.gateway.cli.rendering import evaluate as rendering
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.terminal import Terminal
@@ -105,7 +103,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     choices = {"floor": floor, "top_k": top_k, "candidates": candidates}
     said = {name: value for name, value in choices.items() if value is not None}
     home = into or load_settings().state_dir / SUBFOLDER
-    watch = _TerminalWatch(session.terminal)
+    watch = TerminalWatch(session.terminal)
     if pictures is not None:
         require_matplotlib()
     read = [
@@ -132,21 +130,6 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         watch.say(f"{len(drawn)} pictures in {pictures}")
     _show(session.terminal, everything, done, with_misses=with_misses)
     return EXIT_FAILED if any(one.failed for one in reports) else 0
-
-
-class _TerminalWatch:
-    """Shows a run on a terminal."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-
-    def step(self, name: str, total: int) -> AbstractContextManager[Progress]:
-        """Show a bar that vanishes."""
-        return WorkProgress(self._terminal, total, name)
-
-    def say(self, sentence: str) -> None:
-        """Say a sentence beside the data."""
-        self._terminal.neutral(sentence)
 
 
 def _check(datasets: Sequence[Path], options: dict[str, Any]) -> None:

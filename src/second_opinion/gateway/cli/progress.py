@@ -1,5 +1,6 @@
 """A progress bar on stderr that vanishes."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -50,3 +51,18 @@ class WorkProgress:
     def advance(self, count: int = 1) -> None:
         """Show that `count` more are done."""
         self._bar.advance(self._task, count)
+
+
+class TerminalWatch:
+    """Shows how the run of a data set gets on."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def step(self, name: str, total: int) -> AbstractContextManager[WorkProgress]:
+        """Show a bar that vanishes."""
+        return WorkProgress(self._terminal, total, name)
+
+    def say(self, sentence: str) -> None:
+        """Say a sentence beside the data."""
+        self._terminal.neutral(sentence)
