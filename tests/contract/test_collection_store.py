@@ -142,6 +142,32 @@ def test_overrides_are_kept(kept: Kept) -> None:
     assert kept.collections.get("leaflets").overrides == QueryOverrides(floor=0.0, top_k=3)
 
 
+def test_a_calibration_is_kept_beside_the_choices(kept: Kept) -> None:
+    """Neither overwrites the other, and None takes the calibration away."""
+    kept.collections.ensure("leaflets")
+    assert kept.collections.get("leaflets").calibration is None
+    kept.collections.calibrate("leaflets", "platt-1")
+    kept.collections.override("leaflets", QueryOverrides(floor=0.2))
+    found = kept.collections.get("leaflets")
+    assert (found.calibration, found.overrides) == ("platt-1", QueryOverrides(floor=0.2))
+    assert kept.collections.calibrate("leaflets", None).calibration is None
+    assert kept.collections.get("leaflets").overrides == QueryOverrides(floor=0.2)
+    with pytest.raises(UnknownCollection):
+        kept.collections.calibrate("nothing", "platt-1")
+
+
+def test_choices_and_calibration_may_be_set_at_once(kept: Kept) -> None:
+    """Two people change one record at the same moment: both changes are there behind it."""
+    kept.collections.ensure("leaflets")
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(kept.collections.calibrate, "leaflets", "platt-1")
+        other = pool.submit(kept.collections.override, "leaflets", QueryOverrides(top_k=7))
+        one.result()
+        other.result()
+    found = kept.collections.get("leaflets")
+    assert (found.calibration, found.overrides.top_k) == ("platt-1", 7)
+
+
 def test_a_deleted_collection_can_be_made_anew(kept: Kept) -> None:
     """After deletion the collection is unknown and its fields are free for other types."""
     collections = kept.collections

@@ -60,6 +60,17 @@ def test_a_trace_comes_back_as_it_was_written(kept: Kept) -> None:
     assert kept.traces.get("j1") == trace
 
 
+def test_what_decides_is_replayed_where_the_query_is_below_its_candidates(kept: Kept) -> None:
+    """A floor between the query's relevance and the best candidate's refuses, at the trace's own floor too."""
+    trace = a_trace("j1", 0.9, 0.7, query_relevance=0.5, floor=0.6)
+    kept.write(trace)
+    assert kept.traces.get("j1") == trace
+    spread = kept.traces.spread(ALL, [0.4, 0.5, 0.6])
+    assert [(one.answered, one.kept) for one in spread.floors] == [(1, 2), (1, 2), (0, 0)]
+    (changed,) = kept.traces.changed(ALL, 0.45, Outcome.ANSWERED, limit=5)
+    assert (changed.best_relevance, changed.kept, changed.kept_then) == (0.5, 0, 2)
+
+
 def test_a_trace_without_candidates_comes_back(kept: Kept) -> None:
     """A query that found nothing has a trace too."""
     trace = a_trace("j1")

@@ -35,19 +35,21 @@ def a_trace(
         relevances: Highest first.
         at: Unix seconds.
         with_query: Keep the question's text.
-        fields: `text`, choices of the query, and fields of the trace.
+        fields: `text`, `query_relevance`, choices of the query, and fields of the trace.
     """
     text = fields.pop("text", f"question of {job_id}")
+    query_relevance = fields.pop("query_relevance", None)
     said = {name: fields.pop(name) for name in QueryDefaults.model_fields if name in fields}
     query = a_query(text, job_id=job_id, **said)
     scored = [a_scored(rank, raw_score=-rank, relevance=value) for rank, value in enumerate(relevances, start=1)]
     job = Job(job_id=job_id, state=JobState.RERANKING, query=query, submitted_at=at - 1.0, expires_at=at + 60.0)
-    made = tracing.trace(job, _result(job, scored), [one.fused for one in scored], at=at, with_query=with_query)
+    result, candidates = _result(job, scored, query_relevance), [one.fused for one in scored]
+    made = tracing.trace(job, result, candidates, at=at, with_query=with_query)
     return made.model_copy(update=fields)
 
 
-def _result(job: Job, scored: Sequence[ScoredCandidate]) -> QueryResult:
-    verdict = judge(scored, job.query.choices)
+def _result(job: Job, scored: Sequence[ScoredCandidate], query_relevance: float | None) -> QueryResult:
+    verdict = judge(scored, job.query.choices, query_relevance)
     passages = [Passage.of(one) for one in verdict.judged]
     return QueryResult(
         job_id=job.job_id,
@@ -58,6 +60,7 @@ def _result(job: Job, scored: Sequence[ScoredCandidate]) -> QueryResult:
         sentence=verdict.sentence,
         floor=verdict.floor,
         best_relevance=verdict.best_relevance,
+        query_relevance=verdict.query_relevance,
         kept=tuple(one for one in passages if one.decision is Decision.KEPT),
         dropped=tuple(one for one in passages if one.decision is not Decision.KEPT),
         candidates=len(passages),

@@ -11,7 +11,7 @@ from second_opinion.gateway.cli.program import program
 from second_opinion.gateway.client import Client
 from second_opinion.gateway.parts import Parts
 from second_opinion.pipeline.answer import JudgementParts, judge_candidates, retrieve_candidates
-from second_opinion.pipeline.calibration import NoCalibration
+from second_opinion.pipeline.calibration import CollectionCalibrations, NoCalibration
 from second_opinion.pipeline.ingest import Policy, Stores
 from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.retrieval import RetrievalParts
@@ -115,7 +115,9 @@ class MemorySystem:
             chunks=self.stores.chunks,
             embedder=embedder,
         )
-        judgement = JudgementParts(reranker=WordReranker(), calibration=NoCalibration("logit"))
+        reranker = WordReranker()
+        of_collections = CollectionCalibrations(reranker, self.parts.calibrations)
+        judgement = JudgementParts(reranker, NoCalibration("logit"), of_collections)
         job = self.jobs.advance(job_id, JobState.RETRIEVING)
         try:
             handover = retrieve_candidates(job, retrieval, clock=self.stores.clock)

@@ -16,6 +16,7 @@ from second_opinion.testing.builders import a_scored
 
 relevances = st.floats(0.0, 1.0)
 floors = st.one_of(relevances, st.sampled_from([0.0, 0.4, 1.0]))
+query_levels = st.one_of(st.none(), relevances)
 
 
 @st.composite
@@ -50,12 +51,30 @@ def kept(verdict: Verdict) -> list[ScoredCandidate]:
     return [one.scored for one in verdict.judged if one.decision is Decision.KEPT]
 
 
-@given(scored=candidates(), said=choices)
-def test_no_choice_reaches_around_the_floor(scored: list[ScoredCandidate], said: QueryDefaults) -> None:
-    """Whatever is chosen, what is kept clears the floor, and what is below it is called so."""
-    verdict = judge(scored, said)
+@given(scored=candidates(), said=choices, query=query_levels)
+def test_no_choice_reaches_around_the_floor(
+    scored: list[ScoredCandidate], said: QueryDefaults, query: float | None
+) -> None:
+    """Whatever is chosen, what is kept clears the floor, and so does its query; what is below is called so."""
+    verdict = judge(scored, said, query)
+    query_is_below = query is not None and query < said.floor
     for one in verdict.judged:
         assert (one.decision is Decision.BELOW_FLOOR) == (one.scored.relevance < said.floor)
+        assert (one.decision is Decision.QUERY_BELOW_FLOOR) == (one.scored.relevance >= said.floor and query_is_below)
+    if query_is_below:
+        assert (verdict.outcome, kept(verdict)) == (Outcome.REFUSED, [])
+
+
+@given(scored=candidates(), said=choices, query=query_levels)
+def test_a_query_relevance_refuses_and_changes_nothing_else(
+    scored: list[ScoredCandidate], said: QueryDefaults, query: float | None
+) -> None:
+    """Order, ranks and relevances are the same with and without; where it reaches the floor, the verdict is too."""
+    alone, together = judge(scored, said), judge(scored, said, query)
+    assert [(one.rank, one.scored) for one in together.judged] == [(one.rank, one.scored) for one in alone.judged]
+    assert together.query_relevance == query
+    if query is None or query >= said.floor:
+        assert together.model_copy(update={"query_relevance": None}) == alone
 
 
 @given(scored=candidates(), said=choices)
@@ -86,6 +105,8 @@ def test_cap_counts_what_cleared_the_floor_and_top_k_what_is_within_the_cap(
                 assert taken[document] < said.chunks_per_document
             case Decision.BELOW_FLOOR:
                 assert one.scored.relevance < said.floor
+            case Decision.QUERY_BELOW_FLOOR:
+                pytest.fail("no query relevance was given")
     assert taken.total() <= said.top_k
     assert all(count <= said.chunks_per_document for count in taken.values())
 
@@ -179,3 +200,35 @@ def test_an_answer_says_how_many_and_how_good() -> None:
     ]
     assert judge(scored, QueryDefaults()).sentence == "2 of 3 passages are shown; best was 0.91, floor 0.40."
     assert judge(scored, QueryDefaults(floor=0.5)).sentence == "1 of 3 passages is shown; best was 0.91, floor 0.50."
+
+
+@pytest.mark.parametrize(
+    ("best", "query", "reason", "sentence"),
+    [
+        (
+            0.45,
+            0.31,
+            RefusalReason.QUERY_BELOW_FLOOR,
+            "The best passage has 0.45, but as the best of 2 the chance that any of them answers is 0.31, below 0.40.",
+        ),
+        (
+            0.4,
+            0.3999,
+            RefusalReason.QUERY_BELOW_FLOOR,
+            "The best passage has 0.40, but as the best of 2 the chance that any of them answers is 0.3999, below 0.4000.",
+        ),
+        (0.31, 0.2, RefusalReason.BELOW_FLOOR, "Nothing cleared 0.40; best was 0.31."),
+    ],
+)
+def test_a_refused_query_says_both_numbers(best: float, query: float, reason: RefusalReason, sentence: str) -> None:
+    """Told from a query whose passages are all below the floor, which needs no other reason."""
+    scored = [a_scored(1, raw_score=1.0, relevance=best), a_scored(2, raw_score=0.5, relevance=0.1)]
+    verdict = judge(scored, QueryDefaults(floor=0.4), query)
+    assert (verdict.outcome, verdict.reason, verdict.sentence) == (Outcome.REFUSED, reason, sentence)
+
+
+@pytest.mark.parametrize("query", [math.nan, math.inf, -0.01, 1.01])
+def test_an_unusable_query_relevance_is_an_error(query: float) -> None:
+    """It fails closed as a passage's does, at any floor."""
+    with pytest.raises(RelevanceMissing, match="the query has a relevance"):
+        judge([a_scored(1, raw_score=1.0, relevance=0.9)], QueryDefaults(floor=0.0), query)

@@ -1,12 +1,15 @@
 """`opinion collections`: sets of documents with choices of their own."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from second_opinion.gateway.calibration import CalibrationDesk
 from second_opinion.gateway.cli.rendering.records import choices_text, moment
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.terminal import as_data
+from second_opinion.pipeline.calibration import load_artefact
 from second_opinion.schemas.collection import CollectionRecord
 
 
@@ -59,19 +62,26 @@ def show(session: Session, *, name: str) -> int:
 @click.option("--chunks-per-document", type=click.IntRange(1, 1_000), help="The most passages of one document.")
 @click.option("--bm25-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the BM25 list in fusion.")
 @click.option("--knn-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the kNN list in fusion.")
+@click.option("--calibration", metavar="FILE|none", help="A calibration of its own from a file; none goes without.")
 @click.option("--reset", is_flag=True, help="Forget the choices made before.")
 @with_session
-def set_collection(session: Session, *, name: str, reset: bool, **choices: Any) -> int:
+def set_collection(session: Session, *, name: str, calibration: str | None, reset: bool, **choices: Any) -> int:
     """Set how queries to a collection are answered when they do not say; what is not named stays.
 
     A collection that is not there is made.
     """
     said = {key: value for key, value in choices.items() if value is not None}
-    if not said and not reset:
+    if not said and not reset and calibration is None:
         raise click.UsageError("Name at least one choice, or --reset.")
+    artefact = load_artefact(Path(calibration)) if calibration not in {None, "none"} and calibration else None
+    if calibration is not None and not said and not reset:
+        return _show(session, CalibrationDesk(session.client).give(name, artefact))
     known = {one.name: one for one in session.client.collections()}
     before = {} if reset or name not in known else _own(known[name])
-    return _show(session, session.client.set_collection(name, **{**before, **said}))
+    found = session.client.set_collection(name, **{**before, **said})
+    if calibration is not None:
+        found = CalibrationDesk(session.client).give(name, artefact)
+    return _show(session, found)
 
 
 @collections.command()
@@ -101,6 +111,13 @@ def _show(session: Session, found: CollectionRecord) -> int:
         session.terminal.json({**as_data(found), "fields": types})
         return 0
     fields = " ".join(f"{name}:{kind}" for name, kind in types.items())
-    facts = [("name", found.name), ("index", found.index), ("choices", choices_text(found)), ("fields", fields)]
-    session.terminal.rows([*facts, ("created", moment(found.created_at))])
+    facts = [
+        ("name", found.name),
+        ("index", found.index),
+        ("choices", choices_text(found)),
+        ("calibration", found.calibration or "the model's"),
+        ("fields", fields),
+        ("created", moment(found.created_at)),
+    ]
+    session.terminal.rows(facts)
     return 0

@@ -35,6 +35,9 @@ COMMANDS: Final = {
     "evaluate": LazyCommand(
         f"{_HERE}.evaluate:evaluate", "Measure every stage on data sets with judgements.", "Manage"
     ),
+    "calibrate": LazyCommand(
+        f"{_HERE}.calibrate:calibrate", "Fit a calibration, so that 0.4 means 40 % on these documents.", "Manage"
+    ),
     "floor": LazyCommand(f"{_HERE}.floor:floor", "Choose a floor from the evidence of past queries.", "Manage"),
     "train": LazyCommand(f"{_HERE}.train:train", "Train, export and calibrate a reranker of your own.", "Manage"),
     "dead-letters": LazyCommand(

@@ -10,8 +10,8 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from second_opinion.schemas.calibration import Scale
 from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.calibration import Scale
 from second_opinion.schemas.errors import ModelUnusable
 
 MANIFEST_FILE: Final = "manifest.json"

@@ -85,7 +85,7 @@ def named(artefact: CalibrationArtefact) -> CalibrationArtefact:
     return artefact.model_copy(update={"id": f"{artefact.curve.method}-{artefact.key.revision}-{digest}"})
 
 
-def check_key(artefact: CalibrationArtefact, spec: RerankerSpec, *, hint: str = REFIT_HINT) -> None:
+def check_key(artefact: CalibrationArtefact, spec: RerankerSpec | CalibrationKey, *, hint: str = REFIT_HINT) -> None:
     """Refuse a calibration of another model.
 
     Raises:

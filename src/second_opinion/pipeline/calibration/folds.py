@@ -1,5 +1,6 @@
 """Folds for cross-validation: queries whose documents hang together never stand on both sides."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,15 +41,17 @@ def grouped_folds(classes: Sequence[bool], groups: NDArray[np.int64]) -> NDArray
     """
     from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415 - an extra, loaded when it is needed
 
-    several = len(set(groups.tolist()))
+    several = min(FOLDS, len(set(groups.tolist())), max(classes.count(True), classes.count(False)))
     if several < 2:  # noqa: PLR2004 - one to fit on, one to look at
         raise NotEnoughJudgements(
-            "all judged questions share their documents, so a calibration cannot be checked on others",
+            "too few judged questions are about different documents, so a calibration cannot be checked on others",
             hint="Judge candidates of questions about other documents: opinion judge JOB CHUNK relevant",
         )
     folds = np.zeros(len(groups), dtype=np.int64)
-    splitter = StratifiedGroupKFold(n_splits=min(FOLDS, several), shuffle=True, random_state=0)
-    # Both classes may have fewer groups than there are folds; that is looked at where a curve is fitted.
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(groups)), np.asarray(classes, int), groups)):
-        folds[held_out] = fold
+    splitter = StratifiedGroupKFold(n_splits=several, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        # A class may have fewer groups than there are folds; that is looked at where a curve is fitted.
+        warnings.simplefilter("ignore", UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(groups)), np.asarray(classes, int), groups)):
+            folds[held_out] = fold
     return folds

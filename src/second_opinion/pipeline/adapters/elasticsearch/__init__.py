@@ -1,4 +1,4 @@
-"""Elasticsearch as the system of record: documents, contents, chunks, collections, traces, judgements and calibrations."""
+"""Elasticsearch as the system of record: documents, contents, chunks, collections, traces, judgements, calibrations."""
 
 from second_opinion.pipeline.adapters.elasticsearch.calibrations import ElasticsearchCalibrations
 from second_opinion.pipeline.adapters.elasticsearch.chunks import ElasticsearchChunks

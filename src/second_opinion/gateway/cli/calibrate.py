@@ -1,0 +1,139 @@
+"""`opinion calibrate`: make relevance mean what it says for one collection."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from second_opinion.gateway.calibration import CalibrationDesk, CalibrationProposal, asked_scores
+from second_opinion.gateway.cli.progress import TerminalWatch
+from second_opinion.gateway.cli.rendering import calibrate as rendering
+from second_opinion.gateway.cli.session import Session, with_session
+from second_opinion.gateway.evaluation import RunPlan, run_dataset
+from second_opinion.pipeline.calibration import save_artefact
+from second_opinion.pipeline.calibration.fit import JudgedScores, require_scikit_learn
+from second_opinion.pipeline.evaluation.datasets import read_dataset
+from second_opinion.schemas.calibration import RerankerRecord
+from second_opinion.schemas.errors import NotEnoughJudgements
+from second_opinion.workers.settings import load_settings
+
+SUBFOLDER: Final = "calibration"
+Evidence = tuple[Sequence[JudgedScores], RerankerRecord, str]
+
+
+@click.command()
+@click.argument("dataset", required=False, type=click.Path(path_type=Path))
+@click.option("-c", "--collection", help="Whose calibration it becomes.  [default: the data set's own, evaluate-NAME]")
+@click.option("--from-judgements", is_flag=True, help="Fit on judged candidates of the collection's past queries.")
+@click.option("--split", default="train", show_default=True, help="Which queries of the data set are asked.")
+@click.option("--queries", type=click.IntRange(min=1), help="Ask so many of them, always the same.  [default: all]")
+@click.option(
+    "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Queries under way at once."
+)
+@click.option("--timeout", type=click.FloatRange(0.1, 3_600), default=60.0, show_default=True, help="Seconds a query.")
+@click.option(
+    "--work-folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where answers are recorded, so that a run goes on.  [default: calibration/NAME in the state folder]",
+)
+@click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file instead.")
+@click.option("--force", is_flag=True, help="Store it even if the present one is better.")
+@with_session
+def calibrate(  # noqa: PLR0913 - one argument an option
+    session: Session,
+    *,
+    dataset: Path | None,
+    collection: str | None,
+    from_judgements: bool,
+    split: str,
+    queries: int | None,
+    in_flight: int,
+    timeout: float,
+    work_folder: Path | None,
+    into: Path | None,
+    force: bool,
+) -> int:
+    r"""Fit a calibration, so that 0.4 means 40 % on these documents.
+
+    With a DATASET its documents go into the collection and its questions through the whole pipeline, at floor 0. With
+    --from-judgements nothing is asked. What is fitted is measured on questions that it was not fitted on, and is not
+    stored when the present calibration does better.
+
+    \b
+    Examples:
+      opinion calibrate ./handbook-questions -c handbook
+      opinion calibrate -c handbook --from-judgements
+      opinion calibrate ./handbook-questions --into calibration.json
+    """
+    if (dataset is None) is not from_judgements:
+        raise click.UsageError("Name a data set, or --from-judgements with --collection.")
+    if from_judgements and collection is None:
+        raise click.UsageError("Say whose judgements: --collection NAME.")
+    require_scikit_learn()
+    desk = CalibrationDesk(session.client)
+    if dataset is None:
+        found = _judged(desk, collection or "")
+        command = f"opinion calibrate -c {collection} --from-judgements"
+    else:
+        plan = RunPlan(
+            folder=work_folder or load_settings().state_dir / SUBFOLDER / _folder_name(dataset, collection, split),
+            split=split,
+            collection=collection,
+            queries=queries,
+            in_flight=in_flight,
+            timeout=timeout,
+            choices={"floor": 0.0},
+        )
+        found = _asked(session, desk, dataset, plan)
+        command = f"opinion calibrate {dataset.name} -c {found[2]} --split {split}"
+    scores, record, target = found
+    return _settle(session, desk, desk.propose(scores, record, collection=target, command=command), into, force=force)
+
+
+def _judged(desk: CalibrationDesk, collection: str) -> Evidence:
+    record = desk.reranker()
+    return desk.judged(collection, record), record, collection
+
+
+def _asked(session: Session, desk: CalibrationDesk, folder: Path, plan: RunPlan) -> Evidence:
+    dataset = read_dataset(folder, split=plan.split)
+    answers = run_dataset(session.client, dataset, plan, TerminalWatch(session.terminal))
+    names = {one.reranker for one in answers.asked if one.error is None}
+    if len(names) != 1:
+        raise NotEnoughJudgements(
+            f"no query of {dataset.name} was answered by one and the same reranker",
+            hint="Run the same command again once all rerank workers run one model: opinion status",
+        )
+    return list(asked_scores(dataset, answers.asked)), desk.reranker(names.pop()), answers.collection
+
+
+def _settle(
+    session: Session, desk: CalibrationDesk, proposal: CalibrationProposal, into: Path | None, *, force: bool
+) -> int:
+    """Show what was fitted, then write or store it; an error leaves everything as it was."""
+    terminal = session.terminal
+    if not terminal.as_json:
+        if terminal.interactive:
+            terminal.lines(rendering.layout(proposal))
+        else:
+            terminal.rows(rendering.rows(proposal))
+        rendering.say_query_level(terminal, proposal)
+    if into is not None:
+        save_artefact(proposal.artefact, into)
+        done = f"Calibration {proposal.artefact.id} is in {into}"
+    else:
+        desk.store(proposal, force=force)
+        done = f"Collection {proposal.collection} is calibrated by {proposal.artefact.id}"
+    if terminal.as_json:
+        terminal.json({"proposal": proposal, "file": None if into is None else str(into)})
+    else:
+        terminal.done(done)
+        if into is None:
+            terminal.hint(f"Its floor may want another value now: opinion floor report -c {proposal.collection}")
+    return 0
+
+
+def _folder_name(dataset: Path, collection: str | None, split: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", "-".join([dataset.resolve().name, *([collection] if collection else []), split]))
