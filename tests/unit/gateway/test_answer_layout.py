@@ -194,3 +194,17 @@ def test_rows_for_a_pipe() -> None:
     explained = list(rows(found, explain=True))
     assert [row[1] for row in explained] == ["kept", "below_floor"]
     assert {len(row) for row in explained} == {10}
+
+
+def test_a_refused_query_shows_what_cleared_the_floor_without_it() -> None:
+    """Above the floor line and labelled; the summary and the line of stages have the query's own number."""
+    passages = [passage(1, 0.45, Decision.QUERY_BELOW_FLOOR), passage(2, 0.2, Decision.BELOW_FLOOR)]
+    refused = result(passages, reason=RefusalReason.QUERY_BELOW_FLOOR, query_relevance=0.31)
+    lines = [str(line) for line in layout(refused, explain=True, everything=False, width=100)]
+    (floor,) = [place for place, line in enumerate(lines) if "── floor 0.40" in line]
+    (above,) = [place for place, line in enumerate(lines) if "query below floor" in line]
+    assert above < floor
+    assert "any answers 0.31" in lines[0]
+    assert summary(refused) == ("Refused: best relevance 0.45, as the best of 2 only 0.31, floor 0.40 · trace 01JX4")
+    assert near_floor(refused) == 0
+    assert near_floor(refused.model_copy(update={"query_relevance": 0.38})) == 1

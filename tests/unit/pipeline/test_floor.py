@@ -215,7 +215,10 @@ def test_an_answer_says_how_many_and_how_good() -> None:
             0.4,
             0.3999,
             RefusalReason.QUERY_BELOW_FLOOR,
-            "The best passage has 0.40, but as the best of 2 the chance that any of them answers is 0.3999, below 0.4000.",
+            (
+                "The best passage has 0.40, but as the best of 2 the chance that any of them answers is 0.3999, "
+                "below 0.4000."
+            ),
         ),
         (0.31, 0.2, RefusalReason.BELOW_FLOOR, "Nothing cleared 0.40; best was 0.31."),
     ],

@@ -189,3 +189,21 @@ def test_the_standing_is_looked_up() -> None:
     chunks.write(index, [IndexedChunk(**hit.model_dump(), vector=(1.0, 0.0), written_at=1.0)])
     explanation = explain_document(job, "leaflet", parts)
     assert (explanation.fate, explanation.chunks) == (Fate.FILTERED_OUT, 1)
+
+
+def test_a_passage_above_the_floor_of_a_query_below_it_is_told_apart() -> None:
+    """It cleared the floor itself; the sentence has the query's number too."""
+    job = answered(*SCORED)
+    verdict = judge(SCORED, job.query.choices, 0.25)
+    passages = tuple(Passage.of(one) for one in verdict.judged)
+    assert job.result is not None
+    refused = job.result.model_copy(
+        update={"kept": (), "dropped": passages, "sentence": verdict.sentence, "query_relevance": 0.25}
+    )
+    found = explain(job.model_copy(update={"result": refused}), "finance", Standing())
+    assert found.fate is Fate.QUERY_BELOW_FLOOR
+    assert found.sentence.startswith(
+        "Cleared the floor, but the query did not: rank 3 of 6, relevance 0.91, floor 0.40."
+    )
+    assert "the chance that any of them answers is 0.25, below 0.40" in found.sentence
+    assert explain(job.model_copy(update={"result": refused}), "window", Standing()).fate is Fate.BELOW_FLOOR
