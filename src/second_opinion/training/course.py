@@ -193,6 +193,7 @@ class Course:
     def _export(self, figures: dict[str, Any]) -> None:
         from second_opinion.training import export as exporting  # noqa: PLC0415 - it needs onnx, only in the end
         from second_opinion.training.calibrate import CalibrationData, calibrate  # noqa: PLC0415
+        from second_opinion.training.onnx_encoder import Recipe as Quantisation  # noqa: PLC0415
         from second_opinion.training.sources import read_source  # noqa: PLC0415
 
         if (self.model / CARD_FILE).exists():
@@ -202,7 +203,7 @@ class Course:
         whole = self.folder / "whole"
         write_model(trained, self._means.bi_encoder / WHOLE_TOKENIZER, whole)
         label = exporting.Label(self._order.model, "trained by opinion train")
-        exporting.export(read_source(whole), self.model, label, exporting.Recipe())
+        exporting.export(read_source(whole), self.model, label, Quantisation())
         self._told("calibrating", 0, 0)
         data = CalibrationData(
             self._order.datasets[0].parent,
