@@ -88,10 +88,11 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     candidates: int | None,
     **options: Any,
 ) -> int:
-    r"""Measure every stage on data sets with judgements: BM25, kNN, fused, reranked, floored.
+    r"""Measure every stage on data sets with judgements.
 
-    DATASET is a folder with corpus.jsonl, queries.jsonl and qrels.tsv, or one in BEIR's layout. Its documents go into a
-    collection of its own, its queries through the whole pipeline. Interrupted, the same command goes on where it was.
+    The stages are BM25, kNN, both fused, reranked, and what the floor leaves. DATASET is a folder with
+    corpus.jsonl, queries.jsonl and qrels.tsv, or one in BEIR's layout. Its documents go into a collection of its own,
+    its queries through the whole pipeline. Interrupted, the same command goes on where it was.
 
     \b
     Examples:
