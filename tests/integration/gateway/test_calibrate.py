@@ -74,5 +74,8 @@ def test_a_collection_is_calibrated_and_its_queries_say_so(
     assert "belongs to another model: revision is" in failed.stderr
     assert f"opinion collections set {COLLECTION} --calibration none" in failed.stderr
 
+    told = system.opinion("doctor")
+    assert f"calibration {theirs.id} belongs to another model" in told.stdout + told.stderr
+
     assert system.opinion("collections", "set", COLLECTION, "--calibration", "none").returncode == 0
     assert client.query(question, collection=COLLECTION, timeout=60.0).calibration == "shipped"

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from second_opinion.gateway.doctor.findings import Finding, warning, well
+from second_opinion.pipeline.calibration import check_key, ways_out
+from second_opinion.schemas.collection import CollectionRecord
 from second_opinion.schemas.document import DocumentState
-from second_opinion.schemas.errors import OpinionError
+from second_opinion.schemas.errors import CalibrationMismatch, OpinionError
 from second_opinion.workers.bootstrap import Stores, open_elasticsearch
 from second_opinion.workers.settings import Settings
 
@@ -13,7 +15,7 @@ MOST: Final = 1_000
 
 
 def check_documents(settings: Settings) -> Iterator[Finding]:
-    """Look at every collection: its index fits the models, and how many of its documents have failed."""
+    """Look at every collection: index and calibration fit the models, and how many of its documents have failed."""
     stores = open_elasticsearch(settings)
     try:
         names = stores.collections.names()
@@ -28,7 +30,9 @@ def check_documents(settings: Settings) -> Iterator[Finding]:
 def _collection(stores: Stores, name: str) -> Finding:
     part = f"collection {name}"
     try:
-        chunks = stores.chunks.count(stores.collections.get(name).index)
+        record = stores.collections.get(name)
+        _check_calibration(stores, record)
+        chunks = stores.chunks.count(record.index)
     except OpinionError as problem:
         return warning(part, problem.message, problem.hint)
     failed = stores.documents.listed(name, state=DocumentState.FAILED.value, after=None, limit=MOST)
@@ -37,3 +41,20 @@ def _collection(stores: Stores, name: str) -> Finding:
         count = f"{len(failed):,}" + ("+" if len(failed) == MOST else "")
         return warning(part, f"{told}, {count} documents failed", f"See why: opinion dead-letters list -c {name}")
     return well(part, told)
+
+
+def _check_calibration(stores: Stores, record: CollectionRecord) -> None:
+    """Compare a collection's own calibration with the reranker that started last.
+
+    Raises:
+        CalibrationMismatch: If it belongs to another one, or is gone.
+    """
+    if record.calibration is None:
+        return
+    artefact = stores.calibrations.get(record.calibration)
+    if artefact is None:
+        raise CalibrationMismatch(
+            f"its calibration {record.calibration} is not in the store", hint=ways_out(record.name)
+        )
+    for latest in stores.calibrations.rerankers()[:1]:
+        check_key(artefact, latest.key, hint=ways_out(record.name))

@@ -18,7 +18,7 @@ from second_opinion.pipeline.calibration.artefact import (
     save_artefact,
 )
 from second_opinion.pipeline.calibration.canaries import canary_pairs, score_canaries
-from second_opinion.pipeline.calibration.collections import CollectionCalibrations
+from second_opinion.pipeline.calibration.collections import CollectionCalibrations, ways_out
 from second_opinion.schemas.calibration import (
     CERTAINTY,
     CalibrationArtefact,
@@ -52,4 +52,5 @@ __all__ = [
     "save_artefact",
     "score_canaries",
     "sigmoid",
+    "ways_out",
 ]

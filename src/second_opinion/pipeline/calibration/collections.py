@@ -45,7 +45,7 @@ class CollectionCalibrations:
             with self._loading:
                 found = self._look(calibration_id) or self._load(calibration_id, collection)
         if isinstance(found, CalibrationMismatch):
-            raise CalibrationMismatch(found.message, hint=_hint(collection))
+            raise CalibrationMismatch(found.message, hint=ways_out(collection))
         return found
 
     def _look(self, calibration_id: str) -> Calibration | CalibrationMismatch | None:
@@ -59,7 +59,8 @@ class CollectionCalibrations:
         if artefact is None:
             # Not remembered: it may be on its way.
             raise CalibrationMismatch(
-                f"calibration {calibration_id} of collection {collection!r} is not in the store", hint=_hint(collection)
+                f"calibration {calibration_id} of collection {collection!r} is not in the store",
+                hint=ways_out(collection),
             )
         found: Calibration | CalibrationMismatch
         try:
@@ -75,7 +76,8 @@ class CollectionCalibrations:
         return found
 
 
-def _hint(collection: str) -> str:
+def ways_out(collection: str) -> str:
+    """Return what to do about a collection's calibration that does not hold."""
     return (
         f"Fit it anew: opinion calibrate -c {collection} --from-judgements; "
         f"or do without: opinion collections set {collection} --calibration none"
