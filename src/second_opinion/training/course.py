@@ -155,6 +155,8 @@ class Course:
                 f"only {len(pool)} queries may train; {FEWEST_QUERIES} are needed",
                 hint="Queries train when their split is `train`; judge more candidates, or add data sets",
             )
+        if self._means.lanes > 1:
+            torch.set_num_threads(1)
         checkpoint = self.folder / "run" / CHECKPOINT
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self._order.recipe.seed)

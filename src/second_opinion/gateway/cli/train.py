@@ -90,16 +90,13 @@ def _course(  # noqa: PLR0913 - one argument an option
     recipe: str,
     lanes: int | None,
 ) -> "Course":
-    import torch  # noqa: PLC0415 - this command alone trains
-
+    # This command alone trains.
     from second_opinion.training.__main__ import best_device, installed_bi_encoder  # noqa: PLC0415
     from second_opinion.training.course import Course, Means, Order, decayed  # noqa: PLC0415
     from second_opinion.training.recipe import Recipe  # noqa: PLC0415
 
     device = best_device()
     lanes = 1 if device != "cpu" else lanes or os.cpu_count() or 1
-    if lanes > 1:
-        torch.set_num_threads(1)
     order = Order(
         model=model,
         datasets=tuple(one.resolve() for one in datasets),
