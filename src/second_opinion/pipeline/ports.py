@@ -5,7 +5,7 @@ Every call that leaves the process has a timeout of its own and raises only erro
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,16 @@ from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import Filter, Query
 from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces, Trace, TraceScope, TraceSpread
+from second_opinion.schemas.usage import RerankUsage
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult
 
 Vectors = NDArray[np.float32]
 Guard = Callable[[], None]
 """Called between units of work; raises `JobCancelled` or `DeadlineExceeded` when the work is no longer wanted."""
+
+
+TimeIsOver = Callable[[], bool]
+"""Tells whether work has to end with what there is by now."""
 
 
 def no_guard() -> None:
@@ -116,6 +121,8 @@ class RerankerSpec:
         scale: What its raw scores are; declared by the adapter, never guessed from data.
         file_hash: SHA-256 of the model file, empty for a remote provider.
         kernel: The kernel class the processor selects (such as `avx512-vnni`), empty where it does not matter.
+        query_dependent: The provider says that one query's scores cannot be compared with another's, so without a
+            calibration a floor on them means something else for each query.
     """
 
     model: str
@@ -127,6 +134,7 @@ class RerankerSpec:
     file_hash: str = ""
     runtime: str = ""
     kernel: str = ""
+    query_dependent: bool = False
 
 
 class Reranker(Protocol):
@@ -136,6 +144,35 @@ class Reranker(Protocol):
 
     def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
         """Return one raw score for each passage, in order, all finite.
+
+        Raises:
+            RerankUnavailable: If no scores can be had right now.
+        """
+
+
+class MeteredReranker(Reranker, Protocol):
+    """A reranker whose scores are counted or paid for."""
+
+    def score_metered(
+        self, query: str, passages: Sequence[str], *, guard: Guard = no_guard
+    ) -> tuple[list[float], RerankUsage]:
+        """Return what `score` does, and what it cost.
+
+        Raises:
+            RerankUnavailable: If no scores can be had right now.
+        """
+
+
+@runtime_checkable
+class TimedReranker(Reranker, Protocol):
+    """A local reranker, which reads one passage after the other and can stop with what it has."""
+
+    def score_in_time(
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
+    ) -> list[float | None]:
+        """Return one raw score for each passage, in order; None for those not read when `is_over` first said so.
+
+        Passages are begun in their order. Work that has begun is not waited for.
 
         Raises:
             RerankUnavailable: If no scores can be had right now.

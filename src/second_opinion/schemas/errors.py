@@ -6,6 +6,7 @@
     │   ├── BrokerUnavailable          Redis as a queue does not answer
     │   ├── JobStoreUnavailable        Redis as the keeper of jobs does not answer
     │   ├── RerankUnavailable          the second opinion cannot be had right now
+    │   │   └── ProviderAnswerInvalid  a provider of rerank scores answered, but not with usable scores
     │   ├── WriteConflict              somebody else changed the record first
     │   ├── ContentMissing             what was sent for a document cannot be found
     │   └── Overloaded                 come back after `retry_after` seconds
@@ -40,6 +41,7 @@
         ├── IndexMismatch              the index was made by another model, chunker or analyzer
         ├── ModelUnusable              a model file is missing, corrupt or of the wrong kind
         │   └── CalibrationMismatch    the calibration belongs to another model
+        ├── ProviderRefused            a provider of rerank scores does not let us in, or refuses what was sent
         ├── TextUnreadable             a model fails on this one text
         ├── RelevanceMissing           a score that is missing or not finite never passes a floor
         ├── StackError                 the local stack cannot do what was asked
@@ -135,10 +137,36 @@ class JobStoreUnavailable(TransientError):
 
 
 class RerankUnavailable(TransientError):
-    """The second opinion cannot be had right now. This is never the same as "nothing relevant"."""
+    """The second opinion cannot be had right now. This is never the same as "nothing relevant".
+
+    Args:
+        message: One sentence for people.
+        retry_after: Seconds that whoever refuses asks us to wait; None when it does not say.
+        hint: What to do next.
+    """
 
     code = "rerank_unavailable"
     default_hint = "Check the rerank workers: opinion doctor"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+    def info(self) -> ErrorInfo:
+        """Return this error as data, with the seconds to wait."""
+        return super().info().model_copy(update={"retry_after": self.retry_after})
+
+    @classmethod
+    def rebuild(cls, info: ErrorInfo) -> Self:
+        """Rebuild an error of this class."""
+        return cls(info.message, retry_after=info.retry_after, hint=info.hint)
+
+
+class ProviderAnswerInvalid(RerankUnavailable):
+    """A provider of rerank scores answered, but not with one usable score for each passage. Nothing is guessed."""
+
+    code = "provider_answer_invalid"
+    default_hint = "Check that the URL is that of a rerank endpoint, and that the declared scale is the provider's."
 
 
 class WriteConflict(TransientError):
@@ -397,6 +425,13 @@ class CalibrationMismatch(ModelUnusable):
     """The calibration was fitted for another model, backend, precision or input length."""
 
     code = "calibration_mismatch"
+
+
+class ProviderRefused(PermanentError):
+    """A provider of rerank scores does not let us in, or refuses what was sent."""
+
+    code = "provider_refused"
+    default_hint = "Check the key, the model's name and the URL of the reranker."
 
 
 class TextUnreadable(PermanentError):
