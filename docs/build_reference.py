@@ -99,7 +99,7 @@ def errors_page() -> str:
 
 def commands_page() -> str:
     """Return the help of every command."""
-    codes = "Exit codes: 0 done or answered, 3 refused, 4 failed, 2 wrong usage, 130 interrupted."
+    codes = "Exit codes: 0 done or answered, 3 refused, 4 failed, 5 unjudged, 2 wrong usage, 130 interrupted."
     lines = [MADE, "# Commands\n", f"What `opinion COMMAND --help` prints. {codes}\n"]
     lines += [
         f"{'#' * depth} {path}\n\n```text\n{text}\n```\n" for depth, path, text in _helps(program, "opinion", None, 2)

@@ -8,17 +8,22 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.floor import judge
 from second_opinion.pipeline.fusion import fuse
-from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, no_guard
+from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, TimeIsOver, no_guard
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.errors import CalibrationMismatch, JobCancelled, JobStoreUnavailable, OpinionError
 from second_opinion.schemas.job import Job
-from second_opinion.schemas.verdict import Decision, Passage, QueryResult, Verdict
+from second_opinion.schemas.verdict import Decision, Passage, QueryResult, UnscoredPassage, Verdict
+
+RESERVE_SHARE: Final = 0.1
+LEAST_RESERVE_SECONDS: Final = 0.02
+MOST_RESERVE_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ def judge_candidates(
 
     Raises:
         RerankUnavailable: If the second opinion cannot be had.
+        DeadlineExceeded: If no candidate could be read by the time the answer is wanted.
         RelevanceMissing: If a score is not usable.
         CalibrationMismatch: If the collection has a calibration of its own that belongs to another model.
         OpinionError: Whatever the guard raises.
@@ -95,10 +101,12 @@ def judge_candidates(
             reranker=parts.reranker,
             calibration=calibration,
             guard=guard,
+            is_over=_time_is_over(job, clock),
         )
     with _timed("judge", milliseconds):
         query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
-        verdict = judge(scored, job.query.choices, query_relevance)
+        unscored = len(handover.fusion.candidates) - len(scored)
+        verdict = judge(scored, job.query.choices, query_relevance, unscored=unscored)
     milliseconds["total"] = _since(job.submitted_at, clock)
     spec = parts.reranker.spec
     return _result(job, handover, verdict, (f"{spec.model}@{spec.revision}", calibration), milliseconds)
@@ -112,6 +120,9 @@ def _result(
     milliseconds: Mapping[str, float],
 ) -> QueryResult:
     passages = [Passage.of(judged) for judged in verdict.judged]
+    read = {passage.chunk_id for passage in passages}
+    candidates = handover.fusion.candidates
+    unread = [fused for fused in candidates if fused.candidate.chunk.chunk_id not in read]
     reranker, calibration = scorer
     return QueryResult(
         job_id=job.job_id,
@@ -125,8 +136,9 @@ def _result(
         query_relevance=verdict.query_relevance,
         kept=tuple(passage for passage in passages if passage.decision is Decision.KEPT),
         dropped=tuple(passage for passage in passages if passage.decision is not Decision.KEPT),
+        unscored=tuple(UnscoredPassage.of(fused, with_text=False) for fused in unread),
         lost_in_fusion=handover.fusion.lost,
-        candidates=len(passages),
+        candidates=len(candidates),
         depth=handover.depth,
         stale_dropped=handover.stale_dropped,
         milliseconds={stage: round(value, 3) for stage, value in milliseconds.items()},
@@ -135,6 +147,16 @@ def _result(
         calibration=calibration.source,
         calibration_id=calibration.id,
     )
+
+
+def _time_is_over(job: Job, clock: Clock) -> TimeIsOver | None:
+    """Return what tells when reading has to end, so that judging and storing still come in time; None without hurry."""
+    answer_by = job.query.answer_by
+    if answer_by is None:
+        return None
+    share = RESERVE_SHARE * (answer_by - job.submitted_at)
+    until = answer_by - min(max(share, LEAST_RESERVE_SECONDS), MOST_RESERVE_SECONDS)
+    return lambda: clock.now() >= until
 
 
 class JobGuard:

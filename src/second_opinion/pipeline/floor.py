@@ -23,13 +23,20 @@ from second_opinion.schemas.errors import InvalidQuery, RelevanceMissing
 from second_opinion.schemas.verdict import Decision, JudgedCandidate, Outcome, RefusalReason, Verdict
 
 
-def judge(scored: Sequence[ScoredCandidate], choices: QueryDefaults, query_relevance: float | None = None) -> Verdict:
+def judge(
+    scored: Sequence[ScoredCandidate],
+    choices: QueryDefaults,
+    query_relevance: float | None = None,
+    *,
+    unscored: int = 0,
+) -> Verdict:
     """Return the verdict over all candidates, each with its decision, in final order.
 
     Args:
         scored: The candidates, in any order.
         choices: The floor and the caps.
         query_relevance: The chance that any of them answers the query; None where nothing is known of it.
+        unscored: How many more candidates nobody had the time to read; the sentence says so.
 
     Raises:
         RelevanceMissing: If a candidate has no usable relevance or raw score, or the query's relevance is not usable.
@@ -51,12 +58,15 @@ def judge(scored: Sequence[ScoredCandidate], choices: QueryDefaults, query_relev
     best = max((candidate.relevance for candidate in scored), default=None)
     kept = sum(one.decision is Decision.KEPT for one in judged)
     reason = None if kept else _reason(best, choices.floor)
+    sentence = (
+        _sentence(kept, len(judged), choices.floor, best)
+        if reason is not RefusalReason.QUERY_BELOW_FLOOR
+        else _query_sentence(len(judged), choices.floor, best, query_relevance)
+    )
     return Verdict(
         outcome=Outcome.ANSWERED if kept else Outcome.REFUSED,
         reason=reason,
-        sentence=_sentence(kept, len(judged), choices.floor, best)
-        if reason is not RefusalReason.QUERY_BELOW_FLOOR
-        else _query_sentence(len(judged), choices.floor, best, query_relevance),
+        sentence=sentence + _left_unread(len(judged), unscored),
         floor=choices.floor,
         best_relevance=best,
         query_relevance=query_relevance,
@@ -130,6 +140,10 @@ def _query_sentence(judged: int, floor: float, best: float | None, query_relevan
         f"The best passage has {shown_best}, but as the best of {judged} the chance that any of them answers is "
         f"{shown_query}, below {shown_floor}."
     )
+
+
+def _left_unread(judged: int, unscored: int) -> str:
+    return f" Only {judged} of {judged + unscored} candidates were read before the deadline." if unscored else ""
 
 
 def _distinct(floor: float, best: float) -> tuple[str, str]:

@@ -6,25 +6,28 @@ What does not come back whole and finite is an error. It is never a low score, a
 import math
 from collections.abc import Sequence
 
-from second_opinion.pipeline.ports import Calibration, Guard, Reranker, no_guard
+from second_opinion.pipeline.ports import Calibration, Guard, Reranker, TimedReranker, TimeIsOver, no_guard
 from second_opinion.schemas.candidate import FusedCandidate, ScoredCandidate
 from second_opinion.schemas.chunk import passage_text
-from second_opinion.schemas.errors import RelevanceMissing, RerankUnavailable
+from second_opinion.schemas.errors import DeadlineExceeded, RelevanceMissing, RerankUnavailable
 
 
-def rerank(
+def rerank(  # noqa: PLR0913 - all but two by name
     query: str,
     candidates: Sequence[FusedCandidate],
     *,
     reranker: Reranker,
     calibration: Calibration,
     guard: Guard = no_guard,
+    is_over: TimeIsOver | None = None,
 ) -> tuple[ScoredCandidate, ...]:
     """Return every candidate with its raw score and its relevance in [0, 1], in the order they came.
 
-    Without candidates the model is not asked.
+    Without candidates the model is not asked. With `is_over`, a reranker that can stop leaves out the candidates that
+    it has not read by then; another one answers in time, or not at all.
 
     Raises:
+        DeadlineExceeded: If the time is over before any candidate was read.
         RerankUnavailable: If the reranker cannot answer, or answers with another number of scores.
         RelevanceMissing: If a raw score or a relevance is not a usable number.
     """
@@ -32,19 +35,47 @@ def rerank(
         return ()
     chunks = [fused.candidate.chunk for fused in candidates]
     passages = [passage_text(chunk.title, chunk.headings, chunk.text) for chunk in chunks]
-    raw = reranker.score(query, passages, guard=guard)
-    if len(raw) != len(passages):
-        raise RerankUnavailable(f"{reranker.spec.model} returned {len(raw)} scores for {len(passages)} passages")
-    for fused, score in zip(candidates, raw, strict=True):
+    scores = _raw_scores(query, passages, reranker, guard, is_over)
+    if len(scores) != len(passages):
+        raise RerankUnavailable(f"{reranker.spec.model} returned {len(scores)} scores for {len(passages)} passages")
+    read = [(fused, score) for fused, score in zip(candidates, scores, strict=True) if score is not None]
+    if not read:
+        raise _nothing_in_time(len(candidates))
+    for fused, score in read:
         _require(math.isfinite(score), fused, f"a raw score of {score}")
+    raw = [score for _, score in read]
     relevance = calibration.relevance(raw)
     if len(relevance) != len(raw):
         raise RelevanceMissing(f"the calibration returned {len(relevance)} relevances for {len(raw)} scores")
-    for fused, value in zip(candidates, relevance, strict=True):
+    for (fused, _), value in zip(read, relevance, strict=True):
         _require(0.0 <= value <= 1.0, fused, f"a relevance of {value}")
     return tuple(
         ScoredCandidate(fused=fused, raw_score=score, relevance=value)
-        for fused, score, value in zip(candidates, raw, relevance, strict=True)
+        for (fused, score), value in zip(read, relevance, strict=True)
+    )
+
+
+def _raw_scores(
+    query: str, passages: Sequence[str], reranker: Reranker, guard: Guard, is_over: TimeIsOver | None
+) -> Sequence[float | None]:
+    if is_over is None:
+        return reranker.score(query, passages, guard=guard)
+    if isinstance(reranker, TimedReranker):
+        return reranker.score_in_time(query, passages, is_over=is_over, guard=guard)
+
+    def in_time() -> None:
+        guard()
+        if is_over():
+            raise _nothing_in_time(len(passages))
+
+    in_time()
+    return reranker.score(query, passages, guard=in_time)
+
+
+def _nothing_in_time(candidates: int) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"none of {candidates} candidates could be read before the deadline",
+        hint="Allow more time (--deadline-ms), or add rerank workers: opinion status",
     )
 
 

@@ -1,5 +1,6 @@
 """Submitting a query: choices are made, the job is recorded, then the message is sent."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -62,6 +63,7 @@ class QueryDesk:
             JobStoreUnavailable: If the job could not be recorded; nothing was submitted.
             BrokerUnavailable: If the message could not be sent; the job is recorded as failed.
         """
+        now = self._clock.now()
         collection = self._collections.get(request.collection)
         if request.filters:
             types = self._collections.field_types(request.collection)
@@ -72,9 +74,10 @@ class QueryDesk:
             collection=request.collection,
             filters=request.filters,
             choices=request.over(collection.overrides.over(self._defaults)),
+            answer_by=None if request.deadline_ms is None else now + request.deadline_ms / 1_000,
         )
-        now = self._clock.now()
-        job = self._jobs.create(query, submitted_at=now, expires_at=now + request.timeout_s)
+        expires_at = min(now + request.timeout_s, query.answer_by or math.inf)
+        job = self._jobs.create(query, submitted_at=now, expires_at=expires_at)
         if job.state is JobState.QUEUED:
             self._send(job)
         return job

@@ -41,6 +41,7 @@ def trace(
         query_relevance=result.query_relevance,
         relevances=tuple(value for value, is_shown in zip(decided, shown, strict=True) if is_shown),
         kept=len(result.kept),
+        unscored=len(result.unscored),
         candidates=tuple(_traced(passage, hashes[passage.chunk_id]) for passage in passages),
         lost_in_fusion=result.lost_in_fusion,
         depth=result.depth,

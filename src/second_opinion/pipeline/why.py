@@ -10,7 +10,7 @@ from second_opinion.schemas.candidate import FusionLoss
 from second_opinion.schemas.chunk import ChunkHit, chunk_id
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.document import DocumentRecord, DocumentState, Metadata, document_key
-from second_opinion.schemas.errors import InvalidRequest
+from second_opinion.schemas.errors import InternalError, InvalidRequest
 from second_opinion.schemas.explanation import Explanation, Fate
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
@@ -22,6 +22,7 @@ _FURTHEST: Final = (
     Decision.OVER_TOP_K,
     Decision.QUERY_BELOW_FLOOR,
     Decision.BELOW_FLOOR,
+    Decision.UNSCORED,
 )
 
 
@@ -82,6 +83,8 @@ def explain(job: Job, document_id: str, standing: Standing) -> Explanation:
     loss = next((loss for loss in result.lost_in_fusion if loss.document_id == document_id), None)
     if passages:
         fate, sentence, hint = _judged(passages, result, job.query.choices)
+    elif any(unread.document_id == document_id for unread in result.unscored):
+        fate, sentence, hint = _unscored(document_id, result)
     elif loss is not None:
         fate, sentence, hint = _lost(loss, job.query.choices)
     else:
@@ -142,6 +145,20 @@ def _judged(passages: Sequence[Passage], result: QueryResult, choices: QueryDefa
                 f"rank {best.rank} of {result.candidates}."
             )
             return Fate.BELOW_FLOOR, sentence, "Lower the floor only if passages like this one answer the query."
+        case Decision.UNSCORED:
+            raise InternalError(f"chunk {best.chunk_id} was judged though nobody read it")
+
+
+def _unscored(document_id: str, result: QueryResult) -> Finding:
+    first = next(one for one in result.unscored if one.document_id == document_id)
+    if not result.reranked:
+        sentence = f"Not judged: fused rank {first.fused_rank}, and no second opinion could be had for this query."
+        return Fate.UNSCORED, sentence, "Ask again once the reranker answers: opinion doctor"
+    sentence = (
+        f"Not read: fused rank {first.fused_rank}, and {result.scored} of {result.candidates} candidates were read "
+        "before the deadline."
+    )
+    return Fate.UNSCORED, sentence, "Allow more time (--deadline-ms), or lower candidates."
 
 
 def _lost(loss: FusionLoss, choices: QueryDefaults) -> Finding:

@@ -14,6 +14,7 @@ class Fate(StrEnum):
     FILTERED_OUT = "filtered_out"
     NOT_RETRIEVED = "not_retrieved"
     LOST_IN_FUSION = "lost_in_fusion"
+    UNSCORED = "unscored"
     BELOW_FLOOR = "below_floor"
     QUERY_BELOW_FLOOR = "query_below_floor"
     OVER_TOP_K = "over_top_k"

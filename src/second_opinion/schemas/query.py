@@ -68,6 +68,8 @@ class QueryRequest(QueryOverrides):
         text: The question.
         filters: All of them have to hold, for both lists.
         timeout_s: Seconds after which the job expires if it has no answer.
+        deadline_ms: Milliseconds from now in which the answer is wanted: a local reranker then reads as many candidates
+            as it can, in fused order, and the result says how many. None: all of them, however long it takes.
         job_id: The caller's own id for the job, so that sending twice asks once.
     """
 
@@ -77,6 +79,7 @@ class QueryRequest(QueryOverrides):
     collection: CollectionName = DEFAULT_COLLECTION
     filters: tuple[Filter, ...] = Field(default=(), max_length=50)
     timeout_s: float = Field(default=60.0, gt=0.0, le=3_600.0)
+    deadline_ms: int | None = Field(default=None, ge=1, le=3_600_000)
     job_id: JobId | None = None
 
     @field_validator("text")
@@ -91,10 +94,15 @@ class QueryRequest(QueryOverrides):
 
 
 class Query(Record):
-    """A question with every choice made: what the stages work on."""
+    """A question with every choice made: what the stages work on.
+
+    Attributes:
+        answer_by: Unix seconds at which the answer is wanted, complete or not; None when it may take its time.
+    """
 
     job_id: str
     text: str
     collection: str
     filters: tuple[Filter, ...] = ()
     choices: QueryDefaults = QueryDefaults()
+    answer_by: float | None = None

@@ -52,7 +52,7 @@ class Trace(Versioned):
         relevances: Relevance, or `query_relevance` where that is lower, of those candidates that a floor of 0.0 would
             show, highest first. A candidate's relevance falls with its rank, so at any floor exactly those of them are
             shown that reach it.
-        candidates: All of them, in final order.
+        candidates: All that were judged, in final order; `unscored` is how many more nobody had the time to read.
     """
 
     job_id: str
@@ -68,6 +68,7 @@ class Trace(Versioned):
     relevances: tuple[float, ...] = ()
     kept: int = 0
     candidates: tuple[TracedCandidate, ...] = ()
+    unscored: int = 0
     lost_in_fusion: tuple[FusionLoss, ...] = ()
     depth: int = 0
     stale_dropped: int = 0

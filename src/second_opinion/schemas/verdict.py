@@ -1,20 +1,24 @@
 """Verdicts: what is shown to the caller, or the honest refusal, with every number that led to it."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from second_opinion.schemas.base import Record, Versioned
-from second_opinion.schemas.candidate import FusionLoss, ScoredCandidate
+from second_opinion.schemas.candidate import FusedCandidate, FusionLoss, ScoredCandidate
 from second_opinion.schemas.document import Metadata
 
 
 class Outcome(StrEnum):
-    """How a query ends when nothing failed."""
+    """How a query ends when nothing failed.
+
+    `unjudged` is neither of the others: no second opinion could be had, and the query chose retrieval's order instead.
+    """
 
     ANSWERED = "answered"
     REFUSED = "refused"
+    UNJUDGED = "unjudged"
 
 
 class RefusalReason(StrEnum):
@@ -26,13 +30,18 @@ class RefusalReason(StrEnum):
 
 
 class Decision(StrEnum):
-    """What became of one candidate. `query_below_floor` cleared the floor itself, but its query did not."""
+    """What became of one candidate.
+
+    `query_below_floor` cleared the floor itself, but its query did not. `unscored` was not read: no time was left for
+    it, or no reranker could be had.
+    """
 
     KEPT = "kept"
     BELOW_FLOOR = "below_floor"
     QUERY_BELOW_FLOOR = "query_below_floor"
     OVER_DOCUMENT_CAP = "over_document_cap"
     OVER_TOP_K = "over_top_k"
+    UNSCORED = "unscored"
 
 
 class CalibrationSource(StrEnum):
@@ -73,11 +82,9 @@ class Verdict(Record):
     judged: tuple[JudgedCandidate, ...] = ()
 
 
-class Passage(Record):
-    """One judged candidate as a caller reads it: flat, with every stage's number under its own name."""
+class FoundPassage(Record):
+    """A candidate as a caller reads it: where it stands, and retrieval's numbers under their own names."""
 
-    rank: int
-    decision: Decision
     document_id: str
     chunk_id: str
     title: str
@@ -91,8 +98,6 @@ class Passage(Record):
     next_chunk_id: str | None
     metadata: Metadata = Field(default_factory=dict)
     truncated: bool = False
-    relevance: float
-    raw_score: float
     fused_rank: int
     fused_score: float
     bm25_rank: int | None
@@ -100,54 +105,81 @@ class Passage(Record):
     knn_rank: int | None
     knn_score: float | None
 
+
+class Passage(FoundPassage):
+    """One judged candidate: `rank` is its place in the final order by `raw_score`, from 1."""
+
+    rank: int
+    decision: Decision
+    relevance: float
+    raw_score: float
+
     @classmethod
     def of(cls, judged: JudgedCandidate) -> Self:
         """Flatten a judged candidate; a dropped one leaves its text behind, so that results stay small."""
-        scored, fused = judged.scored, judged.scored.fused
-        candidate, chunk = fused.candidate, fused.candidate.chunk
-        kept = judged.decision is Decision.KEPT
         return cls(
+            **_found(judged.scored.fused, with_text=judged.decision is Decision.KEPT),
             rank=judged.rank,
             decision=judged.decision,
-            document_id=chunk.document_id,
-            chunk_id=chunk.chunk_id,
-            title=chunk.title,
-            uri=chunk.uri,
-            headings=chunk.headings,
-            text=chunk.text if kept else "",
-            start=chunk.start,
-            end=chunk.end,
-            ordinal=chunk.ordinal,
-            previous_chunk_id=chunk.previous_chunk_id,
-            next_chunk_id=chunk.next_chunk_id,
-            metadata=chunk.metadata if kept else {},
-            truncated=chunk.truncated,
-            relevance=scored.relevance,
-            raw_score=scored.raw_score,
-            fused_rank=fused.fused_rank,
-            fused_score=fused.fused_score,
-            bm25_rank=candidate.bm25_rank,
-            bm25_score=candidate.bm25_score,
-            knn_rank=candidate.knn_rank,
-            knn_score=candidate.knn_score,
+            relevance=judged.scored.relevance,
+            raw_score=judged.scored.raw_score,
         )
 
 
+class UnscoredPassage(FoundPassage):
+    """A candidate that no reranker has read. It has no relevance, so no floor can let it through: it is never kept."""
+
+    decision: Literal[Decision.UNSCORED] = Decision.UNSCORED
+
+    @classmethod
+    def of(cls, fused: FusedCandidate, *, with_text: bool) -> Self:
+        """Flatten a candidate, with or without its text."""
+        return cls(**_found(fused, with_text=with_text))
+
+
+def _found(fused: FusedCandidate, *, with_text: bool) -> dict[str, Any]:
+    candidate, chunk = fused.candidate, fused.candidate.chunk
+    return {
+        "document_id": chunk.document_id,
+        "chunk_id": chunk.chunk_id,
+        "title": chunk.title,
+        "uri": chunk.uri,
+        "headings": chunk.headings,
+        "text": chunk.text if with_text else "",
+        "start": chunk.start,
+        "end": chunk.end,
+        "ordinal": chunk.ordinal,
+        "previous_chunk_id": chunk.previous_chunk_id,
+        "next_chunk_id": chunk.next_chunk_id,
+        "metadata": chunk.metadata if with_text else {},
+        "truncated": chunk.truncated,
+        "fused_rank": fused.fused_rank,
+        "fused_score": fused.fused_score,
+        "bm25_rank": candidate.bm25_rank,
+        "bm25_score": candidate.bm25_score,
+        "knn_rank": candidate.knn_rank,
+        "knn_score": candidate.knn_score,
+    }
+
+
 class QueryResult(Versioned):
-    """The answer to a query job, or its refusal.
+    """The answer to a query job, or its refusal; or, when it is `unjudged`, what retrieval found.
 
     Attributes:
-        kept: The passages that cleared the floor, best first; empty in a refusal.
-        dropped: The other candidates, without their text, in final order.
+        kept: The passages that cleared the floor, best first; empty unless the query was answered.
+        dropped: The other judged candidates, without their text, in final order.
+        unscored: Candidates that nobody has read, in fused order: those that the deadline left, without their text, or
+            all of them when the query is `unjudged`, the first `top_k` with their text.
         query_relevance: The chance that any candidate answers the query, the best of so many being high by chance at
             times; below the floor the query is refused. None when the calibration has no query level.
         lost_in_fusion: Documents that were found but have no candidate, so that `why` can tell.
-        candidates: How many candidates the reranker read.
+        candidates: How many candidates there were to read; `scored` is how many of them were.
         depth: How many hits of each list were asked for.
         milliseconds: By stage: queue_retrieve, embed, search, verify, fuse, queue_rerank, rerank, judge, and total.
         stale_dropped: Hits left out because their document changed while it was read.
         embedder: Id and revision of the bi-encoder.
-        reranker: Id and revision of the model that scored.
+        reranker: Id and revision of the model that scored, empty when none did. Its name in the settings is `judged_by`.
+        unavailable: Names of the rerankers that were asked first and could not be had.
         calibration: Where the calibration comes from; `calibration_id` names it.
     """
 
@@ -162,6 +194,7 @@ class QueryResult(Versioned):
     query_relevance: float | None = None
     kept: tuple[Passage, ...]
     dropped: tuple[Passage, ...]
+    unscored: tuple[UnscoredPassage, ...] = ()
     lost_in_fusion: tuple[FusionLoss, ...] = ()
     candidates: int
     depth: int = 0
@@ -169,5 +202,25 @@ class QueryResult(Versioned):
     milliseconds: dict[str, float]
     embedder: str
     reranker: str
+    judged_by: str = ""
+    unavailable: tuple[str, ...] = ()
     calibration: CalibrationSource
     calibration_id: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator] # mypy does not know of it on properties
+    @property
+    def reranked(self) -> bool:
+        """False when no second opinion could be had."""
+        return self.outcome is not Outcome.UNJUDGED
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def scored(self) -> int:
+        """How many of the candidates a reranker has read."""
+        return self.candidates - len(self.unscored)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def partial(self) -> bool:
+        """True when the deadline came before every candidate was read."""
+        return self.reranked and bool(self.unscored)

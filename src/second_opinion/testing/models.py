@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from second_opinion.pipeline.ports import EmbedderSpec, Guard, RerankerSpec, Vectors, no_guard
+from second_opinion.pipeline.ports import EmbedderSpec, Guard, RerankerSpec, TimeIsOver, Vectors, no_guard
 
 DIMS: Final = 64
 _MIDDLE: Final = 0.5
@@ -44,7 +44,7 @@ class WordEmbedder:
 
 
 class WordReranker:
-    """A `Reranker` whose logit is the share of the query's words that the passage has: 5 for all, -5 for none."""
+    """A `TimedReranker` whose logit is the share of the query's words that the passage has: 5 for all, -5 for none."""
 
     def __init__(self) -> None:
         self.spec = RerankerSpec(
@@ -54,13 +54,27 @@ class WordReranker:
     def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
         """Return one raw score for each passage, in order."""
         guard()
-        asked = words(query)
         scores = []
         for passage in passages:
             guard()
-            share = len(asked & words(passage)) / max(1, len(asked))
-            scores.append(_STEEPNESS * (share - _MIDDLE))
+            scores.append(_shared(query, passage))
         return scores
+
+    def score_in_time(
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
+    ) -> list[float | None]:
+        """Return one raw score for each passage, in order; None for those not read in time."""
+        guard()
+        scores: list[float | None] = []
+        for passage in passages:
+            guard()
+            scores.append(None if is_over() else _shared(query, passage))
+        return scores
+
+
+def _shared(query: str, passage: str) -> float:
+    asked = words(query)
+    return _STEEPNESS * (len(asked & words(passage)) / max(1, len(asked)) - _MIDDLE)
 
 
 def words(text: str) -> set[str]:

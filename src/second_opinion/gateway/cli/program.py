@@ -1,6 +1,7 @@
 """The program `opinion`: its commands, and how every one of them ends.
 
-Exit codes: 0 answered or done, 3 refused, 4 failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output.
+Exit codes: 0 answered or done, 3 refused, 4 failed, 5 unjudged, 2 wrong usage, 130 interrupted, 141 nobody reads the
+output.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from second_opinion.gateway.cli.lazy import LazyCommand, LazyGroup
 
 EXIT_REFUSED: Final = 3
 EXIT_FAILED: Final = 4
+EXIT_UNJUDGED: Final = 5
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141

@@ -1,19 +1,27 @@
 """`opinion query`: a question, and its judged answer or refusal."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from second_opinion.gateway.cli.filters import parse_filter
-from second_opinion.gateway.cli.program import EXIT_REFUSED
+from second_opinion.gateway.cli.program import EXIT_REFUSED, EXIT_UNJUDGED
 from second_opinion.gateway.cli.rendering.answer import layout, near_floor, rows, summary, warnings
 from second_opinion.gateway.cli.session import Session, with_session
+from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.cli.text import plural
 from second_opinion.gateway.client import Client, result_of
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
 from second_opinion.schemas.verdict import Outcome, QueryResult
+
+_EXIT_CODES: Final = {Outcome.ANSWERED: 0, Outcome.REFUSED: EXIT_REFUSED, Outcome.UNJUDGED: EXIT_UNJUDGED}
+_TELLS: Final = {
+    Outcome.ANSWERED: Terminal.done,
+    Outcome.REFUSED: Terminal.neutral,
+    Outcome.UNJUDGED: Terminal.warn,
+}
 
 share = click.FloatRange(0.0, 1.0)
 
@@ -29,6 +37,11 @@ share = click.FloatRange(0.0, 1.0)
     "-f", "--filter", "filters", multiple=True, metavar="FILTER", help="Only documents that fit; may be repeated."
 )
 @click.option("--timeout", type=click.FloatRange(0.1, 3_600), default=60.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--deadline-ms",
+    type=click.IntRange(1, 3_600_000),
+    help="Milliseconds in which to answer, from what could be read by then.",
+)
 @click.option("--explain", is_flag=True, help="Show every stage's numbers, and what was dropped.")
 @click.option("--all", "everything", is_flag=True, help="Show whole passages, and all that was dropped.")
 @with_session
@@ -45,7 +58,8 @@ def query(  # noqa: PLR0913 - one argument an option
 ) -> int:
     r"""Ask a question; get what clears the floor, or a refusal.
 
-    The exit code is 0 when it was answered, 3 when it was refused, 4 when it failed, 2 when it was asked wrongly.
+    The exit code is 0 when it was answered, 3 when it was refused, 4 when it failed, 5 when nobody judged what was
+    found, 2 when it was asked wrongly.
 
     \b
     Filters:
@@ -87,13 +101,12 @@ def show_result(session: Session, job: Job, *, explain: bool, everything: bool) 
         terminal.lines(layout(result, explain=explain, everything=everything, width=terminal.width))
     else:
         terminal.rows(rows(result, explain=explain))
-    answered = result.outcome is Outcome.ANSWERED
     if not terminal.as_json:
-        (terminal.done if answered else terminal.neutral)(summary(result))
+        _TELLS[result.outcome](terminal, summary(result))
         for warning in warnings(result):
             terminal.warn(warning)
         _hint(session, result, explain=explain)
-    return 0 if answered else EXIT_REFUSED
+    return _EXIT_CODES[result.outcome]
 
 
 def _hint(session: Session, result: QueryResult, *, explain: bool) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from second_opinion.pipeline.adapters.onnx_kernel import runner_count
 from second_opinion.pipeline.adapters.onnx_tokens import ModelInput
-from second_opinion.pipeline.ports import Guard, no_guard
+from second_opinion.pipeline.ports import Guard, TimeIsOver, no_guard
 from second_opinion.schemas.errors import InternalError, ModelUnusable, OpinionError, Overloaded, TextUnreadable
 
 GUARD_SECONDS: Final = 0.01
@@ -105,6 +105,11 @@ class _Call(Generic[ItemT]):
         self.over = threading.Event()
 
 
+def never() -> bool:
+    """Let the work take its time."""
+    return False
+
+
 class Engine:
     """Runner threads over one model.
 
@@ -140,6 +145,28 @@ class Engine:
         Args:
             items: What to run on.
             read: Makes the model's input of an item; called on the runner.
+            guard: As `run_in_time` takes it.
+
+        Raises:
+            OpinionError: What `guard` raised; inputs that have not begun by then never begin.
+            Overloaded: If the engine is closed, or closes meanwhile.
+        """
+        return [outcome for outcome in self.run_in_time(items, read, guard=guard) if outcome is not None]
+
+    def run_in_time(
+        self,
+        items: Sequence[ItemT],
+        read: Callable[[ItemT], ModelInput],
+        *,
+        is_over: TimeIsOver = never,
+        guard: Guard = no_guard,
+    ) -> list[Outcome | None]:
+        """Do as `run` does, but return None for each item that has no output yet when the time is over.
+
+        Args:
+            items: What to run on.
+            read: Makes the model's input of an item; called on the runner.
+            is_over: Asked before the work and about every 10 ms; items that have not begun by then never begin.
             guard: Called in the caller's thread before the work and about every 10 ms during it, waiting included.
 
         Raises:
@@ -149,8 +176,8 @@ class Engine:
         if os.getpid() != self._pid:
             raise InternalError("an inference engine was used in a process forked from the one that made it")
         guard()
-        if not items:
-            return []
+        if not items or is_over():
+            return [None] * len(items)
         call = _Call(items, read)
         with self._changed:
             if self._closed:
@@ -160,13 +187,14 @@ class Engine:
         try:
             while not call.over.wait(GUARD_SECONDS):
                 guard()
+                if is_over():
+                    return self._abandon(call)
         except BaseException:
             self._abandon(call)
             raise
-        outcomes = [outcome for outcome in call.outcomes if outcome is not None]
-        if len(outcomes) < len(items):
+        if any(outcome is None for outcome in call.outcomes):
             raise Overloaded("the inference engine was shut down before the work was done")
-        return outcomes
+        return call.outcomes
 
     def close(self) -> None:
         """End the runners after the inputs they are at; waiting calls are told `overloaded`."""
@@ -179,10 +207,12 @@ class Engine:
         for call in waiting:
             call.over.set()
 
-    def _abandon(self, call: _Call[Any]) -> None:
+    def _abandon(self, call: _Call[Any]) -> list[Outcome | None]:
+        """Begin none of a call's inputs any more; return what has come out by now."""
         with self._changed:
             if call in self._calls:
                 self._calls.remove(call)
+            return list(call.outcomes)
 
     def _serve(self) -> None:
         while (work := self._take()) is not None:

@@ -7,16 +7,16 @@ from pathlib import Path
 import onnxruntime as ort
 
 from second_opinion.models import BUNDLED, model_folder
-from second_opinion.pipeline.adapters.onnx_engine import Engine, Model, Outcome
+from second_opinion.pipeline.adapters.onnx_engine import Engine, Model, Outcome, never
 from second_opinion.pipeline.adapters.onnx_kernel import kernel_class
 from second_opinion.pipeline.adapters.onnx_model import MODEL_FILE, TOKENIZER_FILE, read_manifest
 from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
-from second_opinion.pipeline.ports import Guard, RerankerSpec, no_guard
+from second_opinion.pipeline.ports import Guard, RerankerSpec, TimeIsOver, no_guard
 from second_opinion.schemas.errors import ModelUnusable, OpinionError, Overloaded, RerankUnavailable
 
 
 class OnnxReranker:
-    """Implements `Reranker`. Any number of threads may call it; they share its runners.
+    """Implements `TimedReranker`. Any number of threads may call it; they share its runners.
 
     Args:
         folder: A model folder of kind `reranker`.
@@ -65,9 +65,22 @@ class OnnxReranker:
             RerankUnavailable: If the engine is shutting down or out of memory.
             TextUnreadable: If the model fails on a passage.
         """
+        scores = self.score_in_time(query, passages, is_over=never, guard=guard)
+        return [score for score in scores if score is not None]
+
+    def score_in_time(
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
+    ) -> list[float | None]:
+        """Return the raw score of each passage, or None for those that were not read when the time was over.
+
+        Raises:
+            RerankUnavailable: If the engine is shutting down or out of memory.
+            TextUnreadable: If the model fails on a passage that was read.
+        """
         read = partial(self.tokenizer.pair, self.tokenizer.query(query))
         try:
-            return [_score(outcome) for outcome in self._engine.run(passages, read, guard=guard)]
+            outcomes = self._engine.run_in_time(passages, read, is_over=is_over, guard=guard)
+            return [None if outcome is None else _score(outcome) for outcome in outcomes]
         except Overloaded as problem:
             raise RerankUnavailable(problem.message) from problem
 

@@ -8,7 +8,16 @@ from rich.text import Text
 from second_opinion.gateway.cli.text import BAR_CELLS, bar, one_line, plural, shortened, squeezed
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR
 from second_opinion.schemas.trace import deciding
-from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, Passage, QueryResult, RefusalReason
+from second_opinion.schemas.verdict import (
+    CalibrationSource,
+    Decision,
+    FoundPassage,
+    Outcome,
+    Passage,
+    QueryResult,
+    RefusalReason,
+    UnscoredPassage,
+)
 
 NEAR: Final = 0.05
 DROPPED_SHOWN: Final = 8
@@ -22,6 +31,7 @@ LABELS: Final = {
     Decision.QUERY_BELOW_FLOOR: "query below floor",
     Decision.OVER_DOCUMENT_CAP: "over chunks per document",
     Decision.OVER_TOP_K: "over top k",
+    Decision.UNSCORED: "not read",
 }
 _STAGES: Final = (("retrieve", ("embed", "search", "verify", "fuse")), ("rerank", ()), ("judge", ()))
 
@@ -40,7 +50,7 @@ def floor_text(floor: float) -> str:
     return f"{floor:.2f}" if round(floor, 2) == floor else f"{floor:g}"
 
 
-def source_text(passage: Passage) -> str:
+def source_text(passage: FoundPassage) -> str:
     """Return where a passage stands: its document, then its section, or the document's title where it has none."""
     section = CONTEXT_SEPARATOR.join(passage.headings) or (
         passage.title if passage.title != passage.document_id else ""
@@ -62,6 +72,8 @@ def near_floor(result: QueryResult) -> int:
 def summary(result: QueryResult) -> str:
     """Return the one line that says how it ended."""
     trace = f"trace {result.job_id}"
+    if result.outcome is Outcome.UNJUDGED:
+        return f"Unjudged: {result.candidates} found, none read by a reranker · job {result.job_id}"
     if result.outcome is Outcome.ANSWERED:
         total = f" in {result.milliseconds['total']:.0f} ms" if "total" in result.milliseconds else ""
         return f"Answered: {len(result.kept)} of {result.candidates} kept{total} · {trace}"
@@ -78,7 +90,13 @@ def summary(result: QueryResult) -> str:
 
 def warnings(result: QueryResult) -> Iterator[str]:
     """Yield what a caller should know about a result besides its verdict."""
-    if result.calibration is CalibrationSource.NONE:
+    if result.outcome is Outcome.UNJUDGED:
+        yield result.sentence
+    elif result.unavailable:
+        yield f"{', '.join(result.unavailable)} could not be had: {result.judged_by} judged instead."
+    if result.partial:
+        yield f"Partial: {result.scored} of {result.candidates} candidates were read before the deadline."
+    if result.reranked and result.calibration is CalibrationSource.NONE:
         yield "Relevance is not calibrated for this model: it orders passages, but 0.4 does not mean 40 %."
     if result.stale_dropped:
         hits = plural(result.stale_dropped, "hit")
@@ -86,7 +104,14 @@ def warnings(result: QueryResult) -> Iterator[str]:
 
 
 def rows(result: QueryResult, *, explain: bool) -> Iterator[tuple[object, ...]]:
-    """Yield plain rows: kept passages with their text; with `explain` every candidate with all its numbers."""
+    """Yield plain rows: kept passages with their text; with `explain` every candidate with all its numbers.
+
+    Where nobody judged, rows have no relevance, and `unscored` in its place.
+    """
+    if not explain and not result.reranked:
+        for found in _shown_unjudged(result):
+            yield (found.fused_rank, found.decision.value, found.document_id, source_text(found), found.text)
+        return
     if not explain:
         for passage in result.kept:
             yield (passage.rank, f"{passage.relevance:.6f}", passage.document_id, source_text(passage), passage.text)
@@ -104,6 +129,9 @@ def rows(result: QueryResult, *, explain: bool) -> Iterator[tuple[object, ...]]:
             passage.chunk_id,
             source_text(passage),
         )
+    for unread in result.unscored:
+        ranks = (unread.bm25_rank, unread.knn_rank, unread.fused_rank)
+        yield ("", unread.decision.value, "", "", *ranks, unread.document_id, unread.chunk_id, source_text(unread))
 
 
 def layout(result: QueryResult, *, explain: bool, everything: bool, width: int) -> Iterator[Text]:
@@ -111,7 +139,12 @@ def layout(result: QueryResult, *, explain: bool, everything: bool, width: int) 
     if explain:
         yield _stages(result)
         yield from _table(result, everything=everything, width=width)
+        yield from _unread(result, everything=everything, width=width)
         return
+    for found in _shown_unjudged(result):
+        head = Text.assemble(f" {found.fused_rank:>2}  ", ("not judged", "yellow"), "  ", (source_text(found), "bold"))
+        yield head
+        yield from _body(found.text, everything=everything, width=width)
     for place, passage in enumerate(result.kept, start=1):
         yield from _passage(place, passage, result.floor, everything=everything, width=width)
 
@@ -134,7 +167,8 @@ def _stages(result: QueryResult) -> Text:
         known = [result.milliseconds[step] for step in steps if step in result.milliseconds]
         spent = result.milliseconds.get(stage, sum(known) if known else None)
         if spent is not None:
-            count = f" · {result.candidates}" if stage != "judge" else ""
+            counts = {"retrieve": f" · {result.candidates}", "rerank": f" · {result.scored}"}
+            count = counts.get(stage, "")
             parts.append(f"{stage} {spent:.0f} ms{count}")
     if result.query_relevance is not None:
         parts.append(f"{QUERY_LEVEL} {relevance_text(result.query_relevance, result.floor)}")
@@ -148,6 +182,8 @@ def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Tex
     below = [passage for passage in passages if passage.decision is Decision.BELOW_FLOOR]
     if passages:
         yield _header(cells)
+    if not result.reranked:
+        return
     place = 0
     shown_above = above if everything else _but_few_dropped(above)
     for passage in shown_above:
@@ -163,6 +199,21 @@ def _table(result: QueryResult, *, everything: bool, width: int) -> Iterator[Tex
         yield _row("-", passage, result.floor, cells=cells, width=width)
     if len(shown_below) < len(below):
         yield _more(len(below) - len(shown_below), "dropped")
+
+
+def _shown_unjudged(result: QueryResult) -> list[UnscoredPassage]:
+    """Return what retrieval found and nobody judged, as far as it is shown; nothing when it was judged."""
+    return [] if result.reranked else [found for found in result.unscored if found.text]
+
+
+def _unread(result: QueryResult, *, everything: bool, width: int) -> Iterator[Text]:
+    shown = result.unscored if everything else result.unscored[:DROPPED_SHOWN]
+    for unread in shown:
+        head = f"  -  {_rank(unread.bm25_rank):>4}  {_rank(unread.knn_rank):>3}  {LABELS[unread.decision]:<11}"
+        source = shortened(source_text(unread), max(width - len(head), SOURCE_CELLS_AT_LEAST))
+        yield Text(head + source, style="dim")
+    if len(shown) < len(result.unscored):
+        yield _more(len(result.unscored) - len(shown), LABELS[Decision.UNSCORED])
 
 
 def _relevance_width(passages: Sequence[Passage], floor: float) -> int:
@@ -214,7 +265,11 @@ def _passage(place: int, passage: Passage, floor: float, *, everything: bool, wi
     relevance = f"{relevance_text(passage.relevance, floor)} {bar(passage.relevance):<{BAR_CELLS}}"
     source = shortened(source_text(passage), max(width - len(relevance) - 8, SOURCE_CELLS_AT_LEAST))
     yield Text.assemble(f" {place:>2}  ", (relevance, "green"), "  ", (source, "bold"))
-    text = squeezed(passage.text)
+    yield from _body(passage.text, everything=everything, width=width)
+
+
+def _body(passage: str, *, everything: bool, width: int) -> Iterator[Text]:
+    text = squeezed(passage)
     for line in _wrapped(text if everything else shortened(text, PASSAGE_CELLS), max(width - 5, 20)):
         yield Text(f"     {line}")
 

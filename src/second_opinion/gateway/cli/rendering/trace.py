@@ -87,6 +87,8 @@ def _facts(trace: Trace) -> Iterator[Text]:
     best = "" if highest is None else f", best {relevance_text(highest, choices.floor)}"
     if trace.query_relevance is not None:
         best += f", {QUERY_LEVEL} {relevance_text(trace.query_relevance, choices.floor)}"
+    if trace.unscored:
+        best += f", {trace.unscored} more not read in time"
     caps = f"top k {choices.top_k}, chunks per document {choices.chunks_per_document}"
     facts = [
         ("question", trace.query or "(not kept)"),
