@@ -84,8 +84,8 @@ def from_status(provider: str, status: int, reason: str, *, retry_after: float |
         return RerankUnavailable(f"{provider} {asks} (status {status}){said}", retry_after=retry_after, hint=hint)
     if status in _SUCCESS:
         return ProviderAnswerInvalid(f"{provider} returned no rerank scores (status {status}){said}")
-    hint = _HINTS.get(status, _URL_HINT if status in _MOVED else None)
-    return ProviderRefused(f"{provider} refuses the request (status {status}){said}", hint=hint)
+    told = _HINTS.get(status, _URL_HINT if status in _MOVED else None)
+    return ProviderRefused(f"{provider} refuses the request (status {status}){said}", hint=told)
 
 
 def reason_of(body: Any, secret: str | None = None) -> str:
