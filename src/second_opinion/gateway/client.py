@@ -263,8 +263,8 @@ class Client:
             filters: All of them have to hold.
             timeout: Seconds after which the job expires if it has no answer.
             job_id: Your own id, so that submitting twice asks once.
-            choices: Any of floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight; and `deadline_ms`,
-                milliseconds in which the answer is wanted, from what could be read by then.
+            choices: Any of floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight, reranker,
+                on_unavailable; and `deadline_ms`, milliseconds in which the answer is wanted, from what could be read.
 
         Raises:
             InvalidQuery: If the query cannot be run as it is.
@@ -343,7 +343,8 @@ class Client:
 
         Args:
             name: The collection.
-            choices: Any of floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight.
+            choices: Any of floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight, reranker,
+                on_unavailable.
 
         Raises:
             InvalidRequest: If a choice is unknown or out of range.

@@ -62,7 +62,7 @@ def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard:
     Raises:
         OpinionError: As `retrieve` does, and whatever the guard raises.
     """
-    waited = _since(job.submitted_at, clock)
+    waited = since(job.submitted_at, clock)
     retrieval = retrieve(job.query, parts, guard=guard)
     milliseconds = {"queue_retrieve": waited, **retrieval.milliseconds}
     with _timed("fuse", milliseconds):
@@ -92,7 +92,7 @@ def judge_candidates(
         CalibrationMismatch: If the collection has a calibration of its own that belongs to another model.
         OpinionError: Whatever the guard raises.
     """
-    milliseconds = {**handover.milliseconds, "queue_rerank": _since(handover.handed_over_at, clock)}
+    milliseconds = {**handover.milliseconds, "queue_rerank": since(handover.handed_over_at, clock)}
     with _timed("rerank", milliseconds):
         calibration = parts.calibration_of(job.query.collection, handover.calibration_id)
         scored = rerank(
@@ -107,7 +107,7 @@ def judge_candidates(
         query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
         unscored = len(handover.fusion.candidates) - len(scored)
         verdict = judge(scored, job.query.choices, query_relevance, unscored=unscored)
-    milliseconds["total"] = _since(job.submitted_at, clock)
+    milliseconds["total"] = since(job.submitted_at, clock)
     spec = parts.reranker.spec
     return _result(job, handover, verdict, (f"{spec.model}@{spec.revision}", calibration), milliseconds)
 
@@ -198,7 +198,7 @@ class JobGuard:
             raise OpinionError.from_info(job.error) if job.error else JobCancelled(f"job {job.job_id} is {job.state}")
 
 
-def _since(moment: float, clock: Clock) -> float:
+def since(moment: float, clock: Clock) -> float:
     """Return milliseconds since a moment that another machine's clock may have named; never below zero."""
     return max(0.0, (clock.now() - moment) * 1_000)
 

@@ -5,7 +5,7 @@ Every call that leaves the process has a timeout of its own and raises only erro
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +177,47 @@ class TimedReranker(Reranker, Protocol):
         Raises:
             RerankUnavailable: If no scores can be had right now.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """How a circuit breaker stands: `half-open` lets one call through to see whether the reranker is back.
+
+    Attributes:
+        failures: How many calls have failed in a row.
+        seconds_left: For how long no call will be let through.
+    """
+
+    state: Literal["closed", "open", "half-open"]
+    failures: int = 0
+    seconds_left: float = 0.0
+
+
+class Breaker(Protocol):
+    """Keeps all workers from calling a reranker that is known to fail. It never raises: in doubt it lets calls through.
+
+    After some failures in a row it is open. When it has cooled down one call is let through as a probe, then the next
+    one after another cool-down; a success closes it.
+    """
+
+    def ask(self, name: str) -> float:
+        """Return 0.0 when a reranker may be called now, or the seconds until it may."""
+
+    def failed(self, name: str) -> None:
+        """Count a call that failed and may succeed later."""
+
+    def succeeded(self, name: str) -> None:
+        """Forget the failures."""
+
+    def state(self, name: str) -> BreakerState:
+        """Return how the breaker of a reranker stands."""
+
+
+class RateLimit(Protocol):
+    """Calls a minute, counted over all workers. It never raises: in doubt it lets calls through."""
+
+    def take(self, name: str, per_minute: float) -> float:
+        """Take one call and return 0.0, or return the seconds until one can be taken."""
 
 
 class Calibration(Protocol):
@@ -496,8 +537,11 @@ class TaskQueue(Protocol):
     def retrieve(self, job_id: str) -> None:
         """Ask for a job's candidates."""
 
-    def rerank(self, job_id: str) -> None:
-        """Ask for a job's candidates to be scored and judged."""
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
+        """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now.
+
+        `waits` is how often the job has waited for a reranker before.
+        """
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

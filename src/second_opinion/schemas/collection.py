@@ -1,6 +1,6 @@
 """Collections: a named set of documents with its own settings and its own index."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -9,6 +9,9 @@ from second_opinion.schemas.base import Record, Request, Versioned
 DEFAULT_COLLECTION: Final = "default"
 
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+OnUnavailable = Literal["fail", "wait", "fused"]
+RerankerNames = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(,[a-z0-9][a-z0-9_-]{0,62}){0,7}$")]
+"""One name, or several separated by commas: each is asked when those before it cannot be had."""
 Relevance = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -22,6 +25,9 @@ class QueryDefaults(Record):
         chunks_per_document: The most chunks of one document to keep.
         bm25_weight: Weight of the BM25 list in reciprocal rank fusion.
         knn_weight: Weight of the kNN list in reciprocal rank fusion.
+        reranker: Which of the workers' rerankers is asked, and which after it; None leaves it to the workers.
+        on_unavailable: What happens when no reranker can be had: the job fails, waits for one until it expires, or
+            ends with retrieval's own order, judged by nobody.
     """
 
     floor: Relevance = 0.4
@@ -30,6 +36,8 @@ class QueryDefaults(Record):
     chunks_per_document: int = Field(default=3, ge=1, le=1_000)
     bm25_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
     knn_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
+    reranker: RerankerNames | None = None
+    on_unavailable: OnUnavailable = "fail"
 
     @model_validator(mode="after")
     def _some_list_counts(self) -> Self:
@@ -50,6 +58,8 @@ class QueryOverrides(Request):
     chunks_per_document: int | None = Field(default=None, ge=1, le=1_000)
     bm25_weight: float | None = Field(default=None, ge=0.0, le=100.0, allow_inf_nan=False)
     knn_weight: float | None = Field(default=None, ge=0.0, le=100.0, allow_inf_nan=False)
+    reranker: RerankerNames | None = None
+    on_unavailable: OnUnavailable | None = None
 
     def over(self, defaults: QueryDefaults) -> QueryDefaults:
         """Return `defaults` with what is said here in its place."""

@@ -6,6 +6,7 @@
     │   ├── BrokerUnavailable          Redis as a queue does not answer
     │   ├── JobStoreUnavailable        Redis as the keeper of jobs does not answer
     │   ├── RerankUnavailable          the second opinion cannot be had right now
+    │   │   ├── RerankRateLimited      our own limit on calls to a provider is used up
     │   │   └── ProviderAnswerInvalid  a provider of rerank scores answered, but not with usable scores
     │   ├── WriteConflict              somebody else changed the record first
     │   ├── ContentMissing             what was sent for a document cannot be found
@@ -160,6 +161,13 @@ class RerankUnavailable(TransientError):
     def rebuild(cls, info: ErrorInfo) -> Self:
         """Rebuild an error of this class."""
         return cls(info.message, retry_after=info.retry_after, hint=info.hint)
+
+
+class RerankRateLimited(RerankUnavailable):
+    """The calls a minute that the settings allow for a provider are used up, by all workers together."""
+
+    code = "rerank_rate_limited"
+    default_hint = "Ask again later, or raise the reranker's requests_per_minute."
 
 
 class ProviderAnswerInvalid(RerankUnavailable):

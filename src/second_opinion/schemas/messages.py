@@ -39,9 +39,10 @@ class RunQuery(Versioned):
 
 
 class RerankCandidates(Versioned):
-    """Score, judge and finish one job whose candidates wait in Redis."""
+    """Score, judge and finish one job whose candidates wait in Redis; it has `waits` times waited for a reranker."""
 
     job_id: str
+    waits: int = Field(default=0, ge=0)
 
 
 class SubmitQuery(Versioned):

@@ -178,7 +178,8 @@ class QueryResult(Versioned):
         milliseconds: By stage: queue_retrieve, embed, search, verify, fuse, queue_rerank, rerank, judge, and total.
         stale_dropped: Hits left out because their document changed while it was read.
         embedder: Id and revision of the bi-encoder.
-        reranker: Id and revision of the model that scored, empty when none did. Its name in the settings is `judged_by`.
+        reranker: Id and revision of the model that scored, empty when none did.
+        judged_by: The name of that reranker in the settings.
         unavailable: Names of the rerankers that were asked first and could not be had.
         calibration: Where the calibration comes from; `calibration_id` names it.
     """

@@ -14,6 +14,7 @@ class MemoryQueue:
         self.batches: deque[tuple[DocumentRef, ...]] = deque()
         self.retrievals: deque[str] = deque()
         self.reranks: deque[str] = deque()
+        self.delays: deque[tuple[int, float]] = deque()
 
     def extract(self, document: DocumentRef) -> None:
         """Ask for the text of an operation's bytes."""
@@ -27,9 +28,10 @@ class MemoryQueue:
         """Ask for a job's candidates."""
         self.retrievals.append(job_id)
 
-    def rerank(self, job_id: str) -> None:
-        """Ask for a job's candidates to be scored and judged."""
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
+        """Ask for a job's candidates to be scored and judged; how long it would wait is kept in `delays`."""
         self.reranks.append(job_id)
+        self.delays.append((waits, delay))
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

@@ -41,6 +41,7 @@ from second_opinion.pipeline.ingest.reconcile import Reconciler
 from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
+from second_opinion.pipeline.panel import BUNDLED_NAME, Panel
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
@@ -135,7 +136,7 @@ class RerankParts:
     """
 
     work: JobWork
-    judgement: JudgementParts
+    panel: Panel
     candidates: RedisCandidates
     jobs: RedisJobs
     queue: CeleryTaskQueue
@@ -348,10 +349,8 @@ def rerank_parts(settings: Settings) -> RerankParts:
     publish(calibrations, describe_reranker(reranker, calibration, at=clock.now()))
     return RerankParts(
         work=JobWork(jobs, clock, max_attempts=settings.max_attempts),
-        judgement=JudgementParts(
-            reranker=reranker,
-            calibration=calibration,
-            of_collections=CollectionCalibrations(reranker, calibrations),
+        panel=Panel(
+            {BUNDLED_NAME: JudgementParts(reranker, calibration, CollectionCalibrations(reranker, calibrations))}
         ),
         candidates=open_candidates(settings),
         jobs=jobs,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -18,6 +18,9 @@ from second_opinion.schemas.messages import (
     RunQuery,
 )
 from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
+
+LONGEST_DELAY: Final = 30.0
+"""A worker holds a delayed message in its hands, so a long delay would die with it."""
 
 
 class CeleryTaskQueue:
@@ -38,18 +41,18 @@ class CeleryTaskQueue:
         """Ask for a job's candidates."""
         self.send(RETRIEVE, RunQuery(job_id=job_id))
 
-    def rerank(self, job_id: str) -> None:
-        """Ask for a job's candidates to be scored and judged."""
-        self.send(RERANK, RerankCandidates(job_id=job_id))
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
+        """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now."""
+        self.send(RERANK, RerankCandidates(job_id=job_id, waits=waits), delay=min(delay, LONGEST_DELAY))
 
-    def send(self, task: str, message: Versioned) -> None:
-        """Send a message to the queue of its task.
+    def send(self, task: str, message: Versioned, *, delay: float = 0.0) -> None:
+        """Send a message to the queue of its task, to be worked on after `delay` seconds.
 
         Raises:
             BrokerUnavailable: If Redis does not take it in time.
         """
         with _broker_errors():
-            self._app.send_task(task, args=[message.model_dump(mode="json")])
+            self._app.send_task(task, args=[message.model_dump(mode="json")], countdown=delay or None)
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue, those in the hands of workers left out.

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Final
 
-from second_opinion.schemas.errors import OpinionError, Overloaded
+from second_opinion.schemas.errors import OpinionError, Overloaded, RerankUnavailable
 
 BASE_SECONDS: Final = 0.25
 CAP_SECONDS: Final = 5.0
+RERANK_TRIES: Final = 3
+"""Rerankers try again by themselves, and what happens without one is the query's own choice."""
+WAIT_BASE_SECONDS: Final = 1.0
+WAIT_CAP_SECONDS: Final = 30.0
+LEAST_LEFT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,27 @@ def decide(error: OpinionError, *, attempt: int, seconds_left: float, jitter: fl
     """
     if not error.transient:
         return GiveUp()
+    if isinstance(error, RerankUnavailable) and attempt >= RERANK_TRIES:
+        return GiveUp()
     pause = min(CAP_SECONDS, BASE_SECONDS * 2 ** (attempt - 1)) * (0.5 + jitter / 2)
     if isinstance(error, Overloaded):
         pause = max(pause, error.retry_after)
     return RetryAfter(pause) if pause < seconds_left else GiveUp()
+
+
+def wait_for_reranker(
+    error: OpinionError, *, waits: int, seconds_left: float, jitter: float, asked: float = 0.0
+) -> RetryAfter | GiveUp:
+    """Decide about a query that chose to wait for a reranker; a last try always comes before its deadline.
+
+    Args:
+        error: Why there is none.
+        waits: How often the query has waited.
+        seconds_left: Until the caller no longer waits.
+        jitter: A random number in [0, 1).
+        asked: Seconds that the reranker asks us to wait.
+    """
+    if not error.transient or seconds_left < LEAST_LEFT_SECONDS:
+        return GiveUp()
+    pause = min(WAIT_CAP_SECONDS, WAIT_BASE_SECONDS * 2 ** min(waits, 10)) * (0.5 + jitter / 2)
+    return RetryAfter(min(max(pause, asked), WAIT_CAP_SECONDS, seconds_left / 2))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from second_opinion.schemas.collection import QueryDefaults, Relevance
+from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance
 from second_opinion.schemas.errors import InvalidRequest
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Weight of the BM25 list in reciprocal rank fusion, likewise."""
     knn_weight: float = Field(default=1.0, ge=0.0, le=100.0, allow_inf_nan=False)
     """Weight of the kNN list, likewise."""
+    on_unavailable: OnUnavailable = "fail"
+    """What happens when no reranker can be had: `fail`, `wait` or `fused`, likewise."""
 
     chunk_tokens: int = Field(default=200, ge=32, le=4_096)
     """Most tokens of a chunk, its title and headings included."""

@@ -17,6 +17,7 @@ from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import NoCalibration
+from second_opinion.pipeline.panel import Panel
 from second_opinion.schemas.job import JobState
 from second_opinion.schemas.messages import RerankCandidates
 from second_opinion.schemas.trace import Trace, TraceScope
@@ -50,7 +51,7 @@ class Reranking:
         clock = SystemClock()
         parts = RerankParts(
             work=JobWork(self.jobs, clock, max_attempts=3),
-            judgement=JudgementParts(reranker=WordReranker(), calibration=NoCalibration("logit")),
+            panel=Panel({"word": JudgementParts(reranker=WordReranker(), calibration=NoCalibration("logit"))}),
             candidates=self.candidates,
             jobs=self.jobs,
             queue=MemoryQueue(),

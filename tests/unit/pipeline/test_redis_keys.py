@@ -11,7 +11,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "redis-keys.md").read
 def test_every_key_is_on_the_page() -> None:
     """Each key has a row."""
     keys = Keys()
-    for key in (keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished):
+    for key in (
+        *(keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished),
+        *(keys.breaker("NAME"), keys.rate("NAME")),
+    ):
         assert f"\n| `{key}` |" in PAGE
 
 

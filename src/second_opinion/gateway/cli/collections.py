@@ -62,6 +62,12 @@ def show(session: Session, *, name: str) -> int:
 @click.option("--chunks-per-document", type=click.IntRange(1, 1_000), help="The most passages of one document.")
 @click.option("--bm25-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the BM25 list in fusion.")
 @click.option("--knn-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the kNN list in fusion.")
+@click.option("--reranker", metavar="NAME[,NAME]", help="Which reranker is asked, and which when it is not to be had.")
+@click.option(
+    "--on-unavailable",
+    type=click.Choice(["fail", "wait", "fused"]),
+    help="Without any reranker: fail, wait for one, or show what retrieval found, unjudged.",
+)
 @click.option("--calibration", metavar="FILE|none", help="A calibration of its own from a file; none goes without.")
 @click.option("--reset", is_flag=True, help="Forget the choices made before.")
 @with_session

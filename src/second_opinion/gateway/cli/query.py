@@ -37,6 +37,12 @@ share = click.FloatRange(0.0, 1.0)
     "-f", "--filter", "filters", multiple=True, metavar="FILTER", help="Only documents that fit; may be repeated."
 )
 @click.option("--timeout", type=click.FloatRange(0.1, 3_600), default=60.0, show_default=True, help="Seconds to wait.")
+@click.option("--reranker", metavar="NAME[,NAME]", help="Which reranker is asked, and which when it is not to be had.")
+@click.option(
+    "--on-unavailable",
+    type=click.Choice(["fail", "wait", "fused"]),
+    help="Without any reranker: fail, wait for one, or show what retrieval found, unjudged.",
+)
 @click.option(
     "--deadline-ms",
     type=click.IntRange(1, 3_600_000),

@@ -7,6 +7,9 @@
                                         gone as soon as the job is terminal.
     opinion:jobs:submitted      zset    unfinished jobs by submitted_at, for whoever asks what waits.
     opinion:jobs:deadline       zset    unfinished jobs by expires_at, for whoever expires them.
+    opinion:breaker:NAME        hash    failures in a row of a reranker, and retry_at once they opened its breaker.
+                                        Lives an hour from the last failure; gone with the first success.
+    opinion:rate:NAME           hash    calls left to a reranker this minute, and at, when they were counted.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
@@ -28,6 +31,14 @@ class Keys:
     def candidates(self, job_id: str) -> str:
         """Return the key of a job's candidates."""
         return f"{self.namespace}:candidates:{job_id}"
+
+    def breaker(self, name: str) -> str:
+        """Return the key of a reranker's circuit breaker."""
+        return f"{self.namespace}:breaker:{name}"
+
+    def rate(self, name: str) -> str:
+        """Return the key of a reranker's rate limit."""
+        return f"{self.namespace}:rate:{name}"
 
     @property
     def submitted(self) -> str:
