@@ -1,7 +1,8 @@
-"""What every `Embedder` promises, held against the double and the bundled model."""
+"""What every `Embedder` promises, held against the double, the bundled model and Sentence Transformers."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +22,20 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["double", "onnx"])
+@pytest.fixture(scope="module", params=["double", "onnx", "torch"])
 def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
-    """The double and the real model."""
+    """The double and the real models."""
     if request.param == "double":
         yield WordEmbedder()
+        return
+    if request.param == "torch":
+        folder: Path = request.getfixturevalue("bi_encoder_folder")
+        from second_opinion.pipeline.adapters.torch_embedder import (  # noqa: PLC0415 - torch takes seconds to import
+            TorchEmbedder,
+            TorchEmbedderOptions,
+        )
+
+        yield TorchEmbedder.open(TorchEmbedderOptions(model=str(folder), device="cpu", local_files_only=True))
         return
     real = OnnxEmbedder.open(threads=2)
     yield real

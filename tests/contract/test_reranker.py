@@ -1,15 +1,20 @@
-"""What every `Reranker` promises, held against the double and the bundled model."""
+"""What every `Reranker` promises, held against the double, local models, and a real provider asked by HTTP."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from second_opinion.pipeline.adapters.cohere_reranker import CohereOptions, CohereReranker
+from second_opinion.pipeline.adapters.http_reranker import HttpOptions, HttpReranker
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.schemas.errors import JobCancelled, RerankUnavailable
 from second_opinion.testing.models import WordReranker
+from tests.servers.rerank_provider import KEY, MODEL, RerankProvider
 
 QUERY = "ibuprofen dosage for children"
 PASSAGES = [
@@ -23,15 +28,54 @@ PASSAGES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["double", "onnx"])
-def reranker(request: pytest.FixtureRequest) -> Iterator[Reranker]:
-    """The double and the real model."""
-    if request.param == "double":
-        yield WordReranker()
-        return
-    real = OnnxReranker.open(threads=2)
+LOCAL = ["double", "onnx", "torch"]
+PROVIDERS = {
+    "cohere": lambda url: CohereReranker.open(CohereOptions(model=MODEL, api_key=SecretStr(KEY), base_url=url)),
+    "http-cohere": lambda url: HttpReranker.open(HttpOptions(f"{url}/v1/rerank", MODEL, "probability")),
+    "http-tei": lambda url: HttpReranker.open(HttpOptions(f"{url}/tei/rerank", MODEL, "probability", "tei")),
+    "http-tei-logit": lambda url: HttpReranker.open(HttpOptions(f"{url}/tei/rerank", MODEL, "logit", "tei")),
+}
+
+
+@pytest.fixture(scope="module")
+def provider_url() -> Iterator[str]:
+    """A provider that serves the bundled model."""
+    model = OnnxReranker.open(threads=2)
+    with RerankProvider(model) as provider:
+        yield provider.url
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def make_local(request: pytest.FixtureRequest) -> Callable[[str], Reranker]:
+    """Opens a reranker that runs in this process."""
+
+    def make(name: str) -> Reranker:
+        if name == "double":
+            return WordReranker()
+        if name == "onnx":
+            return OnnxReranker.open(threads=2)
+        folder: Path = request.getfixturevalue("cross_encoder_folder")
+        from second_opinion.pipeline.adapters.torch_reranker import (  # noqa: PLC0415 - torch takes seconds to import
+            TorchReranker,
+            TorchRerankerOptions,
+        )
+
+        return TorchReranker.open(TorchRerankerOptions(model=str(folder), device="cpu", local_files_only=True))
+
+    return make
+
+
+@pytest.fixture(scope="module", params=[*LOCAL, *PROVIDERS])
+def reranker(request: pytest.FixtureRequest, make_local: Callable[[str], Reranker]) -> Iterator[Reranker]:
+    """Every kind of reranker."""
+    if request.param in LOCAL:
+        real = make_local(request.param)
+    else:
+        real = PROVIDERS[request.param](request.getfixturevalue("provider_url"))
     yield real
-    real.close()
+    if not isinstance(real, WordReranker):
+        real.close()  # type: ignore[attr-defined]
 
 
 def test_there_is_one_finite_score_for_each_passage(reranker: Reranker) -> None:
@@ -85,7 +129,9 @@ def test_the_guard_ends_the_work(reranker: Reranker) -> None:
 
 def test_the_spec_says_what_the_scores_are(reranker: Reranker) -> None:
     """The scale is declared, and everything that a calibration is keyed by is there."""
-    assert reranker.spec.scale == "logit"
+    spec = reranker.spec
+    probabilities = spec.backend == "cohere" or (spec.backend.startswith("http") and spec.scale == "probability")
+    assert spec.scale == ("probability" if probabilities else "logit")
     assert reranker.spec.model
     assert reranker.spec.revision
     assert reranker.spec.max_tokens > 0
