@@ -14,7 +14,7 @@ COHERE_LIMIT = 10_000
 
 
 class RerankProvider(Site):
-    """Serves a reranker of logits: Cohere under `/v2/rerank`, vLLM under `/rerank` and `/v1/rerank`, TEI under `/tei`."""
+    """Serves a reranker of logits: `/v2/rerank` as Cohere, `/rerank` and `/v1/rerank` as vLLM, `/tei/rerank` as TEI."""
 
     def __init__(self, reranker: Reranker) -> None:
         super().__init__()

@@ -84,6 +84,10 @@ class Site:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Listen no longer; may be called again."""
         self.stopping.set()
         self._listener.shutdown()
         self._thread.join()
