@@ -11,7 +11,6 @@ from second_opinion.schemas.errors import OpinionError, ProviderRefused, RerankU
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult, UnscoredPassage
 
-BUNDLED_NAME: Final = "bundled"
 NOT_TO_BE_HAD: Final = (RerankUnavailable, ProviderRefused)
 """What lets the next reranker have its turn: this one is away, or does not let us in."""
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from second_opinion.pipeline.filtering import check_filters
-from second_opinion.pipeline.ports import Clock, CollectionStore, JobStore, OperationIds, TaskQueue
+from second_opinion.pipeline.ports import CalibrationStore, Clock, CollectionStore, JobStore, OperationIds, TaskQueue
 from second_opinion.schemas.collection import QueryDefaults
-from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable
+from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable, UnknownReranker
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import MAX_QUERY_CHARACTERS, JobId, Query, QueryRequest
 
@@ -23,6 +23,7 @@ class QueryDesk:
 
     Args:
         defaults: What holds where neither the query nor its collection says otherwise.
+        rerankers: Where rerank workers say what they serve; without it a name is not checked here.
     """
 
     def __init__(  # noqa: PLR0913 - all by name
@@ -34,6 +35,7 @@ class QueryDesk:
         ids: OperationIds,
         clock: Clock,
         defaults: QueryDefaults,
+        rerankers: CalibrationStore | None = None,
     ) -> None:
         self._collections = collections
         self._jobs = jobs
@@ -41,6 +43,7 @@ class QueryDesk:
         self._ids = ids
         self._clock = clock
         self._defaults = defaults
+        self._rerankers = rerankers
 
     def choices(self, collection: str | None) -> QueryDefaults:
         """Return how queries to a collection are answered that do not say; without one, what the settings say.
@@ -58,6 +61,7 @@ class QueryDesk:
         Raises:
             UnknownCollection: If there is no such collection.
             IndexMismatch: If the collection's index was made with another model.
+            UnknownReranker: If no rerank worker serves a reranker that the query or its collection names.
             UnknownFilterField: If a filter names a field that no document of the collection has.
             FilterTypeMismatch: If a filter compares a field with values of another type.
             JobStoreUnavailable: If the job could not be recorded; nothing was submitted.
@@ -77,10 +81,22 @@ class QueryDesk:
             answer_by=None if request.deadline_ms is None else now + request.deadline_ms / 1_000,
         )
         expires_at = min(now + request.timeout_s, query.answer_by or math.inf)
+        self._require_served(query.choices.reranker)
         job = self._jobs.create(query, submitted_at=now, expires_at=expires_at)
         if job.state is JobState.QUEUED:
             self._send(job)
         return job
+
+    def _require_served(self, names: str | None) -> None:
+        if names is None or self._rerankers is None:
+            return
+        served = sorted({record.name for record in self._rerankers.rerankers()} - {""})
+        strangers = [name for name in names.split(",") if name not in served]
+        if strangers:
+            raise UnknownReranker(
+                f"no rerank worker serves {', '.join(strangers)}",
+                hint=f"Name one of: {', '.join(served)}." if served else "Start one: opinion worker --role rerank",
+            )
 
     def reject(self, payload: Mapping[str, Any], error: ErrorInfo) -> None:
         """Record a query that could not be accepted as a failed job, if its sender gave it an id to ask for."""

@@ -166,15 +166,22 @@ class RerankerRecord(Versioned):
     """What a rerank worker says of its model, for those who calibrate without loading one.
 
     Attributes:
-        canaries: The known pairs as this model scores them.
+        name: What the settings call it, and queries that ask for it.
+        canaries: The known pairs as this model scores them; none for a provider.
         calibration: The artefact that came with the model; None when it has none.
         published_at: Unix seconds.
     """
 
+    name: str = ""
     key: CalibrationKey
     canaries: tuple[Canary, ...]
     calibration: CalibrationArtefact | None = None
     published_at: float
+
+    @property
+    def storage_id(self) -> str:
+        """The id under which it is kept: there is one record for each name and model."""
+        return f"{self.name}:{self.key.reranker}" if self.name else self.key.reranker
 
 
 def require_finite(raw: float) -> float:

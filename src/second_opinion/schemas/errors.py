@@ -24,6 +24,7 @@
         │   ├── InvalidQuery
         │   │   ├── EmptyQuery
         │   │   ├── QueryTooLong
+        │   │   ├── UnknownReranker        no rerank worker serves a reranker of this name
         │   │   └── FilterTypeMismatch
         │   ├── UnknownFilterField
         │   └── InvalidDataset
@@ -300,6 +301,12 @@ class QueryTooLong(InvalidQuery):
 
     code = "query_too_long"
     default_hint = "Shorten the query; long background belongs into a document."
+
+
+class UnknownReranker(InvalidQuery):
+    """No rerank worker has said that it serves a reranker of this name."""
+
+    code = "unknown_reranker"
 
 
 class FilterTypeMismatch(InvalidQuery):

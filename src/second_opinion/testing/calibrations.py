@@ -26,7 +26,7 @@ class MemoryCalibrations:
 
     def publish(self, record: RerankerRecord) -> None:
         """Keep what a rerank worker says of its model, in place of what was said of the same one before."""
-        self._rerankers[record.key.reranker] = record
+        self._rerankers[record.storage_id] = record
 
     def rerankers(self) -> list[RerankerRecord]:
         """Return what is said of models, the latest first."""

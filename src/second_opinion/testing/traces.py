@@ -39,7 +39,8 @@ def a_trace(
     """
     text = fields.pop("text", f"question of {job_id}")
     query_relevance = fields.pop("query_relevance", None)
-    said = {name: fields.pop(name) for name in QueryDefaults.model_fields if name in fields}
+    chosen = QueryDefaults.model_fields.keys() - Trace.model_fields.keys()
+    said = {name: fields.pop(name) for name in chosen if name in fields}
     query = a_query(text, job_id=job_id, **said)
     scored = [a_scored(rank, raw_score=-rank, relevance=value) for rank, value in enumerate(relevances, start=1)]
     job = Job(job_id=job_id, state=JobState.RERANKING, query=query, submitted_at=at - 1.0, expires_at=at + 60.0)

@@ -24,13 +24,7 @@ from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.answer import JudgementParts
-from second_opinion.pipeline.calibration import (
-    CollectionCalibrations,
-    FittedCalibration,
-    NoCalibration,
-    calibration_for,
-    score_canaries,
-)
+from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.chunking import SectionChunker, chunker_name
 from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
 from second_opinion.pipeline.ingest.accept import Acceptance
@@ -41,21 +35,18 @@ from second_opinion.pipeline.ingest.reconcile import Reconciler
 from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
-from second_opinion.pipeline.panel import BUNDLED_NAME, Panel
-from second_opinion.pipeline.ports import Reranker
+from second_opinion.pipeline.panel import Panel
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
-from second_opinion.schemas.calibration import CalibrationKey, RerankerRecord
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
+from second_opinion.workers.rerankers import open_rerankers
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.trace_writer import TraceWriter
-
-CALIBRATION_FILE = "calibration.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +205,7 @@ def open_query_desk(settings: Settings, stores: Stores, jobs: RedisJobs, queue: 
         ids=UlidSource(),
         clock=SystemClock(),
         defaults=settings.query_defaults(),
+        rerankers=stores.calibrations,
     )
 
 
@@ -290,19 +282,6 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
     )
 
 
-def open_reranker(settings: Settings) -> tuple[Reranker, FittedCalibration | NoCalibration]:
-    """Return the reranker and the calibration that belongs to it, both checked.
-
-    Raises:
-        ModelUnusable: If the model cannot be used, or its calibration belongs to another one.
-    """
-    from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
-
-    folder = model_folder(settings.reranker_model, "reranker")
-    reranker = OnnxReranker(folder, threads=settings.model_threads)
-    return reranker, calibration_for(reranker, folder / CALIBRATION_FILE)
-
-
 def retrieve_parts(settings: Settings) -> RetrieveParts:
     """Return what a retrieve worker works with."""
     from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
@@ -329,28 +308,23 @@ def open_trace_writer(settings: Settings) -> TraceWriter | None:
     return writer
 
 
-def describe_reranker(
-    reranker: Reranker, calibration: FittedCalibration | NoCalibration, *, at: float
-) -> RerankerRecord:
-    """Return what a rerank worker says of its model, with the known pairs as it scores them here."""
-    return RerankerRecord(
-        key=CalibrationKey.of(reranker.spec),
-        canaries=score_canaries(reranker),
-        calibration=calibration.artefact if isinstance(calibration, FittedCalibration) else None,
-        published_at=at,
-    )
-
-
 def rerank_parts(settings: Settings) -> RerankParts:
     """Return what a rerank worker works with."""
-    reranker, calibration = open_reranker(settings)
+    opened = open_rerankers(settings)
     jobs, clock = open_jobs(settings), SystemClock()
     calibrations = ElasticsearchCalibrations(open_connection(settings), IndexNames(settings.index_prefix))
-    publish(calibrations, describe_reranker(reranker, calibration, at=clock.now()))
+    for place, one in enumerate(opened):
+        # Whoever asks for the latest record finds the one that is asked first.
+        publish(calibrations, one.record(at=clock.now() - place / 1_000))
     return RerankParts(
         work=JobWork(jobs, clock, max_attempts=settings.max_attempts),
         panel=Panel(
-            {BUNDLED_NAME: JudgementParts(reranker, calibration, CollectionCalibrations(reranker, calibrations))}
+            {
+                one.name: JudgementParts(
+                    one.reranker, one.calibration, CollectionCalibrations(one.reranker, calibrations)
+                )
+                for one in opened
+            }
         ),
         candidates=open_candidates(settings),
         jobs=jobs,

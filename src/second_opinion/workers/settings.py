@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance
 from second_opinion.schemas.errors import InvalidRequest
+from second_opinion.workers.definitions import RerankerDefinition, RerankerName, read_definitions
 
 Seconds = Annotated[float, Field(gt=0)]
 STACK_FILE = "stack.json"
@@ -62,7 +63,13 @@ class Settings(BaseSettings):
     embedder_model: str = "bundled"
     """`bundled`, or a folder with an exported bi-encoder."""
     reranker_model: str = "bundled"
-    """`bundled`, or a folder with an exported cross-encoder."""
+    """`bundled`, or a folder with an exported cross-encoder: the reranker that is called `bundled`."""
+    rerankers: str = ""
+    """Further rerankers by name: JSON, or the path of a `.json` or `.toml` file; see `docs/how-to/rerankers.md`."""
+    reranker: RerankerName = "bundled"
+    """Name of the reranker that a rerank worker asks first."""
+    reranker_fallbacks: str = ""
+    """Names of those that it asks when that one cannot be had, in their order, separated by commas."""
     model_threads: int = Field(default=0, ge=0, le=256)
     """Runner threads of a model; 0 is one for each core."""
 
@@ -129,9 +136,51 @@ class Settings(BaseSettings):
     elasticsearch_heap: str | None = None
     """Java heap of the local stack's Elasticsearch, such as `1g`; by the machine's memory when unset."""
 
+    def reranker_definitions(self) -> dict[str, RerankerDefinition]:
+        """Return the rerankers that are defined, by name.
+
+        Raises:
+            InvalidRequest: If `OPINION_RERANKERS` cannot be read.
+        """
+        return read_definitions(self.rerankers, bundled=self.reranker_model)
+
+    def served_rerankers(self) -> list[str]:
+        """Return the names of the rerankers that a rerank worker serves, in the order in which it asks them.
+
+        Raises:
+            InvalidRequest: If one of them is not defined.
+        """
+        fallbacks = [name.strip() for name in self.reranker_fallbacks.split(",")]
+        names = list(dict.fromkeys([self.reranker, *filter(None, fallbacks)]))
+        known = self.reranker_definitions()
+        strangers = [name for name in names if name not in known]
+        if strangers:
+            raise InvalidRequest(
+                f"no reranker is called {', '.join(strangers)} (known: {', '.join(known)})",
+                hint="Define it in OPINION_RERANKERS, or correct OPINION_RERANKER and OPINION_RERANKER_FALLBACKS.",
+            )
+        return names
+
+    def secret(self, variable: str | None) -> SecretStr | None:
+        """Return what an environment variable holds that a reranker names as its secret; None when it names none.
+
+        Raises:
+            InvalidRequest: If the variable is not set.
+        """
+        if variable is None:
+            return None
+        value = os.environ.get(variable)
+        if not value:
+            # The name is not repeated: somebody may have put the key itself in its place.
+            raise InvalidRequest(
+                "a reranker's `secret` names an environment variable that is not set",
+                hint="Set the variable that holds the key; `secret` is its name, not the key.",
+            )
+        return SecretStr(value)
+
     def query_defaults(self) -> QueryDefaults:
         """Return the choices that hold where neither a query nor its collection makes them."""
-        return QueryDefaults.model_validate(self.model_dump(include=set(QueryDefaults.model_fields)))
+        return QueryDefaults.model_validate(self.model_dump(include=set(QueryDefaults.model_fields) - {"reranker"}))
 
     @classmethod
     def settings_customise_sources(

@@ -109,7 +109,7 @@ def test_other_failures_are_not_passed_over(problem: OpinionError) -> None:
 
 @given(st.integers(0, 20), st.integers(1, 100), st.floats(0.0, 1.0), st.sampled_from(["fail", "wait", "fused"]))
 def test_the_unjudged_are_never_answers(candidates: int, top_k: int, floor: float, choice: str) -> None:
-    """No choice makes what nobody judged an answer: nothing is kept, nothing has a relevance, and the outcome says so."""
+    """No choice makes an answer of what nobody judged: nothing is kept or has a relevance, and the outcome says so."""
     now = CLOCK.now()
     query = a_query(top_k=top_k, floor=floor, on_unavailable=choice)
     job = Job(job_id="job-1", state=JobState.RERANKING, query=query, submitted_at=now, expires_at=now + 1.0)
@@ -151,7 +151,7 @@ def test_a_breaker_saves_the_calls_to_a_dead_provider() -> None:
         (DeadlineExceeded("x"), False),
     ],
 )
-def test_what_counts_as_a_failure(problem: OpinionError, counts: bool) -> None:  # noqa: FBT001 - a table
+def test_what_counts_as_a_failure(problem: OpinionError, counts: bool) -> None:
     """Only what may pass by itself, and is not of our own making."""
     breaker = MemoryBreaker(clock=ManualClock())
     guarded = GuardedReranker(Provider(problem), "far", breaker)

@@ -42,7 +42,7 @@ class ElasticsearchCalibrations:
 
     def publish(self, record: RerankerRecord) -> None:
         """Keep what a rerank worker says of its model, in place of what was said of the same one before."""
-        action = Action("index", {"_id": record.key.reranker}, to_json(record.model_dump(mode="json")))
+        action = Action("index", {"_id": record.storage_id}, to_json(record.model_dump(mode="json")))
         (outcome,) = run_bulk(self._connection, self._rerankers.ready(), [action])
         if outcome.error is not None:
             raise outcome.error
