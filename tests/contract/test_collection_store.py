@@ -150,7 +150,12 @@ def test_a_calibration_is_kept_beside_the_choices(kept: Kept) -> None:
     kept.collections.override("leaflets", QueryOverrides(floor=0.2))
     found = kept.collections.get("leaflets")
     assert (found.calibration, found.overrides) == ("platt-1", QueryOverrides(floor=0.2))
-    assert kept.collections.calibrate("leaflets", None).calibration is None
+    kept.collections.calibrate("leaflets", "platt-1", model="near")
+    both = kept.collections.calibrate("leaflets", "platt-2", model="far")
+    assert kept.collections.get("leaflets") == both
+    assert (both.calibration, both.calibrations) == ("platt-2", {"near": "platt-1", "far": "platt-2"})
+    without = kept.collections.calibrate("leaflets", None)
+    assert (without.calibration, without.calibrations) == (None, {})
     assert kept.collections.get("leaflets").overrides == QueryOverrides(floor=0.2)
     with pytest.raises(UnknownCollection):
         kept.collections.calibrate("nothing", "platt-1")

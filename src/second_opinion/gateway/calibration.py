@@ -143,7 +143,9 @@ class CalibrationDesk:
                 hint="Judge more candidates, or store it all the same: --force",
             )
         self._store.write(proposal.artefact)
-        return self._client.parts.stores.collections.calibrate(proposal.collection, proposal.artefact.id)
+        return self._client.parts.stores.collections.calibrate(
+            proposal.collection, proposal.artefact.id, model=proposal.artefact.key.model
+        )
 
     def give(self, collection: str, artefact: CalibrationArtefact | None) -> CollectionRecord:
         """Give a collection a calibration that was fitted before; None takes its own one away.
@@ -157,15 +159,25 @@ class CalibrationDesk:
         if artefact is None:
             return collections.calibrate(collection, None)
         collections.get(collection)
-        check_key(artefact, self.reranker().key, hint=f"Fit one for this model: opinion calibrate -c {collection}")
+        check_key(
+            artefact,
+            self._of_model(artefact.key.model).key,
+            hint=f"Fit one for this model: opinion calibrate -c {collection}",
+        )
         self._store.write(artefact)
-        return collections.calibrate(collection, artefact.id)
+        return collections.calibrate(collection, artefact.id, model=artefact.key.model)
+
+    def _of_model(self, model: str) -> RerankerRecord:
+        """Return the record of a model; of the one that started last where there is none of it."""
+        known = [record for record in self._store.rerankers() if record.key.model == model]
+        return known[0] if known else self.reranker()
 
     def _present(
         self, collection: str, record: RerankerRecord
     ) -> tuple[str | None, CalibrationSource, Calibration | None]:
         """Return the id and source of the calibration that holds now, and itself if it is this reranker's."""
-        own = self._client.collection(collection).calibration
+        kept = self._client.collection(collection)
+        own = kept.calibrations.get(record.key.model) if kept.calibrations else kept.calibration
         source = CalibrationSource.COLLECTION if own is not None else CalibrationSource.SHIPPED
         artefact = self._store.get(own) if own is not None else record.calibration
         if artefact is None and own is None:

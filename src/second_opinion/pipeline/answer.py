@@ -56,6 +56,11 @@ class JudgementParts:
         return self.of_collections.get(calibration_id, collection=collection)
 
 
+def own_calibration(handover: Handover, model: str) -> str | None:
+    """Return the id of the collection's calibration for a model; None when that of the model itself holds."""
+    return handover.calibrations.get(model) if handover.calibrations else handover.calibration_id
+
+
 def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard: Guard = no_guard) -> Handover:
     """Return the fused candidates of a job, ready to be handed to a rerank worker.
 
@@ -74,6 +79,7 @@ def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard:
         rounds=retrieval.rounds,
         depth=retrieval.depth,
         calibration_id=retrieval.calibration_id,
+        calibrations=retrieval.calibrations,
         embedder=f"{spec.model}@{spec.revision}",
         milliseconds=milliseconds,
         handed_over_at=clock.now(),
@@ -94,7 +100,7 @@ def judge_candidates(
     """
     milliseconds = {**handover.milliseconds, "queue_rerank": since(handover.handed_over_at, clock)}
     with _timed("rerank", milliseconds):
-        calibration = parts.calibration_of(job.query.collection, handover.calibration_id)
+        calibration = parts.calibration_of(job.query.collection, own_calibration(handover, parts.reranker.spec.model))
         scored = rerank(
             job.query.text,
             handover.fusion.candidates,

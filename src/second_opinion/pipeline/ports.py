@@ -436,8 +436,8 @@ class CollectionStore(Protocol):
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
 
-    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
-        """Give a collection a calibration of its own by id, or none."""
+    def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
+        """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
 
     def delete(self, name: str) -> None:
         """Remove a collection with its chunks, records and contents."""

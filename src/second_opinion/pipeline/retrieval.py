@@ -90,6 +90,7 @@ def retrieve(query: Query, parts: RetrievalParts, *, guard: Guard = no_guard) ->
         rounds=reader.searches,
         depth=found.depth,
         calibration_id=collection.calibration,
+        calibrations=collection.calibrations,
         milliseconds={
             "embed": (embedded - started) * 1_000,
             "search": reader.search_seconds * 1_000,

@@ -51,6 +51,7 @@ class Retrieval(Record):
         rounds: How many searches it took (1 unless documents changed underneath, or lists were too short).
         depth: How many hits of each list the last unfiltered search asked for.
         calibration_id: The collection's own calibration; None when it has none.
+        calibrations: Its calibrations by model, where it has one for each.
         milliseconds: By step: embed, search, verify.
     """
 
@@ -59,6 +60,7 @@ class Retrieval(Record):
     rounds: int = 1
     depth: int = 0
     calibration_id: str | None = None
+    calibrations: dict[str, str] = Field(default_factory=dict)
     milliseconds: dict[str, float] = Field(default_factory=dict)
 
 
@@ -88,6 +90,7 @@ class Handover(Versioned):
 
     Attributes:
         calibration_id: The collection's own calibration; None when it has none.
+        calibrations: Its calibrations by model, where it has one for each.
         embedder: Id and revision of the bi-encoder, as `model@revision`.
         milliseconds: By step: queue_retrieve, embed, search, verify, fuse.
         handed_over_at: Unix seconds; what passes from here to the rerank is waiting.
@@ -98,6 +101,7 @@ class Handover(Versioned):
     rounds: int = 1
     depth: int = 0
     calibration_id: str | None = None
+    calibrations: dict[str, str] = Field(default_factory=dict)
     embedder: str
     milliseconds: dict[str, float] = Field(default_factory=dict)
     handed_over_at: float

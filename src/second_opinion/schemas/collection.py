@@ -93,7 +93,9 @@ class CollectionRecord(Versioned):
         index: The physical chunk index that is read.
         writing: The physical chunk indices that are written (two of them during a reindex).
         overrides: The collection's own choices for queries.
-        calibration: Id of the collection's own calibration; None when the one that came with the model holds.
+        calibration: Id of the calibration that the collection was given last; None when those of the models hold.
+        calibrations: Ids of its calibrations by the model that each was fitted for; one without holds its own model's.
+            Empty in records of a time when a collection had only one.
     """
 
     name: CollectionName
@@ -101,4 +103,10 @@ class CollectionRecord(Versioned):
     writing: tuple[str, ...]
     overrides: QueryOverrides = QueryOverrides()
     calibration: str | None = None
+    calibrations: dict[str, str] = Field(default_factory=dict)
     created_at: float
+
+    def calibrated_by(self, calibration_id: str | None, model: str = "") -> Self:
+        """Return the record with a calibration for a model, or for all without one; without an id, with none at all."""
+        known = {**self.calibrations, model: calibration_id} if calibration_id is not None and model else {}
+        return self.model_copy(update={"calibration": calibration_id, "calibrations": known})

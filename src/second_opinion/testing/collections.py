@@ -62,9 +62,9 @@ class MemoryCollections:
         self._shelf.records[name] = self.get(name).model_copy(update={"overrides": overrides})
         return self._shelf.records[name]
 
-    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
-        """Give a collection a calibration of its own by id, or none."""
-        self._shelf.records[name] = self.get(name).model_copy(update={"calibration": calibration_id})
+    def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
+        """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
+        self._shelf.records[name] = self.get(name).calibrated_by(calibration_id, model)
         return self._shelf.records[name]
 
     def delete(self, name: str) -> None:

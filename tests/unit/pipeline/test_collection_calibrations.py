@@ -156,3 +156,31 @@ def test_a_query_level_refuses_what_single_passages_would_answer() -> None:
     assert {one.decision for one in result.dropped} == {Decision.QUERY_BELOW_FLOOR}
     assert [one.relevance for one in result.dropped] == [artefact.curve.relevance(value) for value in raw]
     assert f"as the best of 2 the chance that any of them answers is {result.query_relevance:.2f}" in result.sentence
+
+
+def test_a_collection_has_a_calibration_for_each_reranker() -> None:
+    """A fallback is judged by its own, one without by what came with its model, and never by another's."""
+    store, artefact = MemoryCalibrations(), an_artefact()
+    store.write(artefact)
+    near = JudgementParts(WordReranker(), NoCalibration("logit"), CollectionCalibrations(WordReranker(), store))
+    far = OtherReranker()
+    other = JudgementParts(far, NoCalibration("logit"), CollectionCalibrations(far, store))
+    handover = a_handover(a_fused(1)).model_copy(
+        update={"calibration_id": artefact.id, "calibrations": {artefact.key.model: artefact.id}}
+    )
+    own = judge_candidates(a_job(), handover, near, clock=ManualClock())
+    assert (own.calibration, own.calibration_id) == (CalibrationSource.COLLECTION, artefact.id)
+    without = judge_candidates(a_job(), handover, other, clock=ManualClock())
+    assert (without.calibration, without.calibration_id) == (CalibrationSource.NONE, None)
+    assert (without.kept[0].relevance, own.kept[0].relevance) == (
+        other.calibration.relevance([without.kept[0].raw_score])[0],
+        artefact.curve.relevance(own.kept[0].raw_score),
+    )
+
+
+class OtherReranker(WordReranker):
+    """Scores as the double does, under another name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = replace(self.spec, model="other-reranker")

@@ -44,17 +44,19 @@ def _collection(stores: Stores, name: str) -> Finding:
 
 
 def _check_calibration(stores: Stores, record: CollectionRecord) -> None:
-    """Compare a collection's own calibration with the reranker that started last.
+    """Compare a collection's own calibrations with the rerankers of their models, or with the one that started last.
 
     Raises:
         CalibrationMismatch: If it belongs to another one, or is gone.
     """
-    if record.calibration is None:
-        return
-    artefact = stores.calibrations.get(record.calibration)
-    if artefact is None:
-        raise CalibrationMismatch(
-            f"its calibration {record.calibration} is not in the store", hint=ways_out(record.name)
-        )
-    for latest in stores.calibrations.rerankers()[:1]:
-        check_key(artefact, latest.key, hint=ways_out(record.name))
+    own = set(record.calibrations.values()) | ({record.calibration} if record.calibration is not None else set())
+    for calibration_id in sorted(own):
+        artefact = stores.calibrations.get(calibration_id)
+        if artefact is None:
+            raise CalibrationMismatch(
+                f"its calibration {calibration_id} is not in the store", hint=ways_out(record.name)
+            )
+        known = stores.calibrations.rerankers()
+        of_model = [one for one in known if one.key.model == artefact.key.model]
+        for latest in (of_model or known)[:1]:
+            check_key(artefact, latest.key, hint=ways_out(record.name))

@@ -1,7 +1,7 @@
 """Collections: a record each, a chunk index each, and the index's mapping as the registry of metadata fields."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from elasticsearch import BadRequestError, NotFoundError
@@ -91,19 +91,19 @@ class ElasticsearchCollections:
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
-        return self._change(name, {"overrides": overrides})
+        return self._change(name, lambda record: record.model_copy(update={"overrides": overrides}))
 
-    def calibrate(self, name: str, calibration_id: str | None) -> CollectionRecord:
-        """Give a collection a calibration of its own by id, or none."""
-        return self._change(name, {"calibration": calibration_id})
+    def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
+        """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
+        return self._change(name, lambda record: record.calibrated_by(calibration_id, model))
 
-    def _change(self, name: str, changes: Mapping[str, Any]) -> CollectionRecord:
+    def _change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
         for _ in range(CONFLICT_ROUNDS):
             self.get(name)
             item = self._read(name)
             if item is None:
                 break
-            record = CollectionRecord.model_validate(item["_source"]).model_copy(update=dict(changes))
+            record = change(CollectionRecord.model_validate(item["_source"]))
             place = {"_id": name, "if_seq_no": item["_seq_no"], "if_primary_term": item["_primary_term"]}
             if self._write(Action("index", place, to_json(record.model_dump(mode="json")))):
                 return record
