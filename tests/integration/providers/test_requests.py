@@ -19,7 +19,7 @@ from tests.servers.web import Asked, Exchange
 
 
 def cohere(url: str, **more: int) -> CohereReranker:
-    return CohereReranker.open(CohereOptions(MODEL, SecretStr(KEY), url, policy=HASTY, **more))
+    return CohereReranker.open(CohereOptions(MODEL, SecretStr(KEY), url, **more))
 
 
 def test_no_passages_are_no_request(reranker: Provided, provider: FaultyProvider) -> None:
