@@ -8,7 +8,7 @@ from typing import Final
 import click
 import torch
 
-from second_opinion.training.checkpoints import land, network_from, take_up, write_model
+from second_opinion.training.checkpoints import land, mix, network_from, take_up, write_model
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.measurement import measure, network_scorer
 from second_opinion.training.network import Reranker, Shape
@@ -125,10 +125,27 @@ def measure_model(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--into", type=_FOLDER, required=True, help="Folder for the small checkpoint.")
 @click.option("--figures", type=_EXISTING, help="JSON of figures to keep beside it.")
 @click.option("--data", type=_EXISTING, help="Prepared data whose data sets are named.")
+@click.option("--start", type=_EXISTING, help="Small checkpoint that the run started from, for --share.")
+@click.option(
+    "--share", type=click.FloatRange(0.0, 1.0), default=1.0, show_default=True, help="Trained share of the weights."
+)
 @_bi_encoder
-def land_run(run_folder: Path, into: Path, figures: Path | None, data: Path | None, bi_encoder: Path | None) -> None:
-    """Write the averaged weights of a run as a small checkpoint."""
+def land_run(  # noqa: PLR0913, PLR0917 - one parameter an option
+    run_folder: Path,
+    into: Path,
+    figures: Path | None,
+    data: Path | None,
+    start: Path | None,
+    share: float,
+    bi_encoder: Path | None,
+) -> None:
+    """Write the averaged weights of a run as a small checkpoint, mixed with those it started from if wanted."""
     network, story = network_from(run_folder / FULL)
+    if share < 1.0:
+        if start is None:
+            raise click.UsageError("--share needs --start, the checkpoint that holds the rest.")
+        network = mix(network, take_up(start, weights_of(bi_encoder)), share)
+    story["trained_share"] = share
     if data:
         pool = Pool.load(data, Slice.TRAIN)
         story["training_queries"] = {name: len(pool.of_set(name)) for name in pool.names}

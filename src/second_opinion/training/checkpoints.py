@@ -55,6 +55,23 @@ def take_up(folder: Path, bi_encoder: Path) -> Reranker:
     return network
 
 
+def mix(trained: Reranker, start: Reranker, share: float) -> Reranker:
+    """Return a network between two: `share` of the trained weights, the rest of those that training started from.
+
+    On data unlike the training set the way back to the start is often worth more than the last steps (Wortsman et al.,
+    "Robust fine-tuning of zero-shot models", 2022). What training did not change stays exactly as it was.
+    """
+    between = Reranker(trained.shape)
+    first, last = start.state_dict(), trained.state_dict()
+    between.load_state_dict(
+        {
+            name: value if torch.equal(value, first[name]) else torch.lerp(first[name], value, share)
+            for name, value in last.items()
+        }
+    )
+    return between.eval()
+
+
 def write_model(network: Reranker, tokenizer: Path, folder: Path) -> None:
     """Write a whole model: all weights in float32 and the tokenizer, as the exporter reads them."""
     folder.mkdir(parents=True, exist_ok=True)

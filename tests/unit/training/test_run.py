@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from second_opinion.schemas.errors import ModelUnusable
-from second_opinion.training.checkpoints import land, network_from, take_up
+from second_opinion.training.checkpoints import land, mix, network_from, take_up
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.lanes import Lanes
 from second_opinion.training.losses import pair_loss
@@ -112,6 +112,19 @@ def test_a_landed_checkpoint_gives_the_trained_network_back(
     assert not {f"{name}.weight" for name in FROZEN} & set(stored)
     assert story["progress"]["step"] == run.progress.step
     assert sorted(one.name for one in (tmp_path / "landed").iterdir()) == ["model.safetensors", "progress.json"]
+
+
+def test_a_mix_lies_between_the_start_and_what_was_trained(prepared: Path, network: Reranker) -> None:
+    """Every changed weight has moved by the share; what training left alone is the same to the bit."""
+    run = new_run(prepared, network)
+    for _ in range(5):
+        run.advance()
+    between = mix(run.network, network, 0.25).state_dict()
+    for name, first in network.state_dict().items():
+        last = run.network.state_dict()[name]
+        torch.testing.assert_close(between[name], first + 0.25 * (last - first))
+        if torch.equal(first, last):
+            assert torch.equal(between[name], first)
 
 
 def test_what_is_no_checkpoint_is_refused(bi_encoder: Path, tmp_path: Path) -> None:
