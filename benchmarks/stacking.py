@@ -147,13 +147,14 @@ def main() -> None:
     parser.add_argument("--fit", type=int, default=40, help="calibrate queries of a set")
     parser.add_argument("--queries", type=int, default=60, help="dev queries of a set")
     parser.add_argument("--depth", type=int, default=30)
+    parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/second-opinion-stacking"))  # noqa: S108 - vectors only
     chosen = parser.parse_args()
     embedder = OnnxEmbedder.open()
     reranker = OnnxReranker(model_folder(load_settings().reranker_model, "reranker"))
     fitted_on: list[Asked] = []
     measured: dict[str, list[Asked]] = {}
-    for name in SETS:
+    for name in chosen.sets:
         dataset = read_dataset(chosen.data / name)
         passages = list(dataset.passages.values())
         if len(passages) < SMALL:
@@ -184,6 +185,7 @@ def main() -> None:
         }
     means = {way: round(float(np.mean([row[way]["ndcg10"][0] for row in rows.values()])), 4) for way in ways}
     spec = reranker.spec
+    numbers = ["--fit", str(chosen.fit), "--queries", str(chosen.queries), "--depth", str(chosen.depth)]
     write_result(
         "stacking",
         {
@@ -192,9 +194,7 @@ def main() -> None:
             "fitted on": {"queries": len(fitted_on), "pairs": sum(len(one.documents) for one in fitted_on)},
             "mean ndcg10": means,
             "sets": rows,
-            **environment_of(
-                ["stacking.py", "--data", "DATA", "--fit", str(chosen.fit), "--queries", str(chosen.queries)]
-            ),
+            **environment_of(["stacking.py", "--data", "DATA", *numbers, "--sets", *chosen.sets]),
         },
     )
 
