@@ -135,8 +135,8 @@ def interval(values: Floats) -> list[float]:
 
 def auroc(best: Floats, answerable: NDArray[np.bool_]) -> float | None:
     """Return how well the best score tells answerable questions apart."""
-    if answerable.all() or not answerable.any():
-        return None
+    if answerable.all() or not answerable.any() or np.ptp(best) == 0.0:
+        return None  # one class alone, or an order without a scale, as fusion by rank has
     return round(float((best[answerable][:, None] > best[~answerable][None, :]).mean()), 4)
 
 
