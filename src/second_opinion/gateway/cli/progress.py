@@ -52,6 +52,10 @@ class WorkProgress:
         """Show that `count` more are done."""
         self._bar.advance(self._task, count)
 
+    def show(self, doing: str, done: int, total: int) -> None:
+        """Show another part of the work: `done` of `total`, or a bar without end where there are 0."""
+        self._bar.update(self._task, description=doing, completed=done, total=total or None)
+
 
 class TerminalWatch:
     """Shows how the run of a data set gets on."""

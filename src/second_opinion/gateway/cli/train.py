@@ -3,18 +3,16 @@
 import importlib.util
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from second_opinion.gateway.cli.progress import WorkProgress
 from second_opinion.gateway.cli.session import Session, with_session
-from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.schemas.errors import ExtraMissing
 
 if TYPE_CHECKING:
-    from second_opinion.training.course import Course
+    from second_opinion.training.course import Course, Told
 
 NEEDED: Final = ("torch", "bm25s", "Stemmer", "onnx", "safetensors", "sklearn")
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -61,8 +59,8 @@ def train(session: Session, *, datasets: tuple[Path, ...], collection: str | Non
             found = write_judged(session.client.evidence, collection, folder)
             session.terminal.neutral(f"{len(found.grades):,} judged pairs of {len(found.questions):,} queries")
         datasets = (*datasets, folder)
-    with _Telling(session.terminal) as telling:
-        course = _course(telling, datasets, **options)
+    with WorkProgress(session.terminal, None, "reading the data sets") as progress:
+        course = _course(progress.show, datasets, **options)
         figures = course.run()
     if session.terminal.as_json:
         session.terminal.json({"model": str(course.model), "figures": figures})
@@ -77,7 +75,7 @@ def train(session: Session, *, datasets: tuple[Path, ...], collection: str | Non
 
 
 def _course(  # noqa: PLR0913 - one argument an option
-    telling: "_Telling",
+    told: "Told",
     datasets: tuple[Path, ...],
     *,
     into: Path,
@@ -106,36 +104,4 @@ def _course(  # noqa: PLR0913 - one argument an option
         recipe=decayed(Recipe.parse(recipe), steps),
     )
     means = Means(bi_encoder or installed_bi_encoder(), start, device, lanes)
-    return Course(order, into, means, telling)
-
-
-class _Telling:
-    """A bar for each part of the training, on stderr; it vanishes."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=terminal.stderr,
-            transient=True,
-            disable=terminal.quiet or not terminal.stderr.is_terminal,
-        )
-        self._task = self._bar.add_task("reading the data sets", total=None)
-
-    def __enter__(self) -> Self:
-        """Show it."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let it vanish."""
-        self._bar.stop()
-
-    def __call__(self, doing: str, done: int, total: int) -> None:
-        """Show what is being done."""
-        self._bar.update(self._task, description=doing, completed=done, total=total or None)
+    return Course(order, into, means, told)
