@@ -9,6 +9,7 @@ from second_opinion.schemas.candidate import FusionLoss
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.floor_choice import Estimate
+from second_opinion.schemas.trace import deciding
 from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, RefusalReason
 
 
@@ -62,8 +63,7 @@ class AskedQuery(Versioned):
     @property
     def deciding_relevance(self) -> float:
         """What is held against the floor for the query as a whole; 0.0 where there was no candidate."""
-        best = 0.0 if self.best_relevance is None else self.best_relevance
-        return best if self.query_relevance is None else min(best, self.query_relevance)
+        return deciding(0.0 if self.best_relevance is None else self.best_relevance, self.query_relevance)
 
 
 class MissClass(StrEnum):

@@ -10,6 +10,7 @@ from second_opinion.pipeline.evaluation.sample import Sample
 from second_opinion.pipeline.resampling import Booleans, Floats
 from second_opinion.pipeline.tracing import showable
 from second_opinion.schemas.evaluation import AskedQuery, FloorPoint, RefusalFigures
+from second_opinion.schemas.trace import deciding
 from second_opinion.schemas.verdict import Outcome
 
 FLOORS: Final = tuple(step / 50 for step in range(51))
@@ -77,10 +78,7 @@ def _shown(asked: AskedQuery, relevant: frozenset[str], floors: Floats) -> tuple
     within = showable([(one.document_id, one.relevance) for one in candidates], asked.choices)
     kept, right = np.zeros(len(floors)), np.zeros(len(floors))
     for candidate, is_within in zip(candidates, within, strict=True):
-        decides = (
-            candidate.relevance if asked.query_relevance is None else min(candidate.relevance, asked.query_relevance)
-        )
-        shown = (decides >= floors) & is_within
+        shown = (deciding(candidate.relevance, asked.query_relevance) >= floors) & is_within
         kept += shown
         right += shown & (candidate.document_id in relevant)
     return kept, right
