@@ -26,8 +26,9 @@ from second_opinion.pipeline.calibration import (
     score_canaries,
 )
 from second_opinion.pipeline.calibration.fit import JudgedScores, fit_calibration, require_scikit_learn
-from second_opinion.pipeline.calibration.quality import calibration_error
+from second_opinion.pipeline.calibration_error import calibration_error, near_floor
 from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
+from second_opinion.pipeline.evaluation.reliability import SHOWN_FROM
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
 from second_opinion.training.slices import Slice, slice_dataset
@@ -89,7 +90,7 @@ def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> st
         part = [one for one in scored if name in {"", one.dataset}]
         relevance = np.array([artefact.curve.relevance(value) for one in part for value in one.raw])
         relevant = np.concatenate([one.relevant for one in part])
-        near, shown = (relevance >= 0.3) & (relevance <= 0.5), relevance >= 0.1  # noqa: PLR2004 - reporting bands
+        near, shown = near_floor(relevance), relevance >= SHOWN_FROM
         lines.append(
             f"  {name or 'all':15} queries {len(part):4}  pairs {len(relevant):6}  relevant {int(relevant.sum()):5}"
             f"  ECE >= 0.1 {calibration_error(relevance[shown], relevant[shown]) if shown.any() else float('nan'):.3f}"

@@ -13,7 +13,8 @@ from second_opinion.pipeline.calibration.fit import (
     fit_platt,
 )
 from second_opinion.pipeline.calibration.folds import document_groups, grouped_folds
-from second_opinion.pipeline.calibration.quality import calibration_error, log_loss, quality
+from second_opinion.pipeline.calibration.quality import log_loss, quality
+from second_opinion.pipeline.calibration_error import calibration_error
 from second_opinion.schemas.calibration import CERTAINTY, IsotonicCurve, PlattCurve, sigmoid
 from second_opinion.schemas.errors import CalibrationRefused, NotEnoughJudgements, RelevanceMissing
 
@@ -110,7 +111,7 @@ def test_both_levels_are_fitted_and_reported() -> None:
     assert found.quality.log_loss == pytest.approx(min(report.log_losses.values()), abs=1e-5)
     best = np.array([one.best_raw for one in made])
     answered = np.array([one.answerable for one in made])
-    assert calibration_error(relevances(found.query_level.curve, best), answered, bins=5) < 0.1
+    assert calibration_error(relevances(found.query_level.curve, best), answered) < 0.1
 
 
 def test_without_unanswerable_queries_there_is_no_query_level_and_it_is_said() -> None:
@@ -196,10 +197,10 @@ def test_scores_that_are_no_numbers_are_refused(bad: float) -> None:
 
 
 def test_quality_counts_what_it_says() -> None:
-    """By hand: two queries, of which one has its best candidate right and one wrong."""
+    """By hand: two queries, both with their best candidate right, too few for more than one bin."""
     found = quality([np.array([0.9, 0.4]), np.array([0.45, 0.1])], [np.array([True, False]), np.array([True, False])])
     expected = -np.log([0.9, 0.6, 0.45, 0.9]).mean()
     assert found.log_loss == pytest.approx(expected)
-    assert found.top1_error == pytest.approx((0.1 + 0.55) / 2)
+    assert found.top1_error == pytest.approx(1.0 - (0.9 + 0.45) / 2)
     assert (found.near_floor, found.near_floor_pairs) == (0.5, 2)
     assert sigmoid(0.0) == 0.5

@@ -6,13 +6,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from second_opinion.pipeline.calibration_error import calibration_error, near_floor
 from second_opinion.schemas.base import Record
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
-BINS: Final = 10
-BAND: Final = (0.3, 0.5)
 _TINY: Final = 1e-15
 
 
@@ -38,7 +37,7 @@ def quality(relevance: Sequence[Floats], relevant: Sequence[Booleans]) -> Qualit
     best = [int(np.argmax(values)) for values in relevance]
     top = np.array([values[place] for values, place in zip(relevance, best, strict=True)])
     hits = np.array([values[place] for values, place in zip(relevant, best, strict=True)])
-    near = (flat >= BAND[0]) & (flat <= BAND[1])
+    near = near_floor(flat)
     return Quality(
         log_loss=log_loss(flat, labels),
         top1_error=calibration_error(top, hits),
@@ -51,10 +50,3 @@ def log_loss(relevance: Floats, relevant: Booleans) -> float:
     """Return the mean negative log likelihood of the labels, in nats."""
     chance = np.clip(np.where(relevant, relevance, 1.0 - relevance), _TINY, 1.0)
     return float(-np.log(chance).mean())
-
-
-def calibration_error(relevance: Floats, relevant: Booleans, bins: int = BINS) -> float:
-    """Return the expected calibration error over bins of equal mass."""
-    parts = np.array_split(np.argsort(relevance, kind="stable"), bins)
-    gaps = [len(part) * abs(relevance[part].mean() - relevant[part].mean()) for part in parts if len(part)]
-    return float(sum(gaps) / len(relevance))

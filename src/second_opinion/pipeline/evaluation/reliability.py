@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from second_opinion.pipeline.calibration_error import ExpectedError, near_floor
 from second_opinion.pipeline.evaluation.datasets import Dataset, is_judged, relevant_documents
 from second_opinion.pipeline.evaluation.sample import Sample
 from second_opinion.pipeline.resampling import Booleans, Floats, Places, estimate
@@ -19,13 +20,9 @@ from second_opinion.schemas.evaluation import (
     CalibrationBlock,
     CalibrationFigures,
     CalibrationReport,
-    ReliabilityBin,
 )
 
-BINS: Final = 10
-PAIRS_A_BIN: Final = 10
 SHOWN_FROM: Final = 0.1
-BAND: Final = (0.3, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +69,10 @@ def pairs_of(asked: Sequence[tuple[Dataset, AskedQuery]]) -> Pairs:
 
 def calibration_report(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> CalibrationReport:
     """Return how well relevance is calibrated over the candidates that matter."""
-    low, high = BAND
     return CalibrationReport(
         top_1=_block(pairs.only(pairs.first), sample),
         from_0_1=_block(pairs.only(pairs.relevance >= SHOWN_FROM), sample),
-        from_0_3_to_0_5=_block(pairs.only((pairs.relevance >= low) & (pairs.relevance <= high)), sample),
+        from_0_3_to_0_5=_block(pairs.only(near_floor(pairs.relevance)), sample),
         query_level=_query_level(asked, pairs, sample),
     )
 
@@ -102,54 +98,6 @@ def figures(pairs: Pairs, sample: Sample) -> CalibrationFigures:
         brier=sample.quotient(by_query[2], by_query[0]),
         bins=error.bins(),
     )
-
-
-class ExpectedError:
-    """Equal-mass expected calibration error, for many weightings of the same pairs.
-
-    As many pairs go into each of at most 10 bins (fewer where bins would hold fewer than 10 pairs) as equal relevances,
-    which stay together, allow.
-
-    Args:
-        relevance: [P], at least one.
-        relevant: [P].
-    """
-
-    def __init__(self, relevance: Floats, relevant: Booleans) -> None:
-        self.count: Final = min(BINS, max(1, len(relevance) // PAIRS_A_BIN))
-        self._order = np.argsort(relevance, kind="stable")
-        self._relevance = relevance[self._order]
-        self._relevant = relevant[self._order].astype(np.float64)
-        self._starts = np.flatnonzero(np.concatenate([[True], self._relevance[1:] != self._relevance[:-1]]))
-
-    def __call__(self, weights: Floats) -> float:
-        """Return the error with each pair counted as often as `weights` [P] says; NaN where nothing is counted."""
-        mass, relevance, relevant = self._binned(weights)
-        return float(np.abs(relevance - relevant).sum() / mass.sum()) if mass.sum() > 0.0 else float("nan")
-
-    def bins(self) -> tuple[ReliabilityBin, ...]:
-        """Return what the bins hold, each pair counted once."""
-        columns = zip(*self._binned(np.ones(len(self._order))), strict=True)
-        return tuple(
-            ReliabilityBin(pairs=round(mass), mean_relevance=float(relevance / mass), observed=float(relevant / mass))
-            for mass, relevance, relevant in columns
-            if mass > 0.0
-        )
-
-    def _binned(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return each bin's mass, summed relevance and summed labels."""
-        ordered = weights[self._order]
-        mass = np.add.reduceat(ordered, self._starts)
-        middle = np.cumsum(mass) - mass / 2.0
-        total = max(float(mass.sum()), 1e-12)
-        place = np.minimum((middle / total * self.count).astype(np.intp), self.count - 1)
-        columns = (
-            mass,
-            mass * self._relevance[self._starts],
-            np.add.reduceat(ordered * self._relevant, self._starts),
-        )
-        found = [_sums(place, column, self.count) for column in columns]
-        return found[0], found[1], found[2]
 
 
 def _block(pairs: Pairs, sample: Sample) -> CalibrationBlock:

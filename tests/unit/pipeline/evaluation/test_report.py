@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from second_opinion.pipeline.evaluation.reliability import ExpectedError, figures, pairs_of
+from second_opinion.pipeline.calibration_error import ExpectedError
+from second_opinion.pipeline.evaluation.reliability import figures, pairs_of
 from second_opinion.pipeline.evaluation.report import AskedSet, report
 from second_opinion.pipeline.evaluation.sample import Sample
 from second_opinion.schemas.errors import DeadlineExceeded, InvalidRequest
