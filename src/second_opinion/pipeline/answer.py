@@ -13,7 +13,7 @@ from typing import Final
 from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.floor import judge
 from second_opinion.pipeline.fusion import fuse
-from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, TimeIsOver, no_guard
+from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, ScoreCache, TimeIsOver, no_guard
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
@@ -32,12 +32,14 @@ class JudgementParts:
 
     Attributes:
         calibration: Holds where a collection has none of its own.
+        scores: Raw scores of this reranker that are known from before; None when none are kept.
         of_collections: The calibrations of collections; without it such a collection's queries fail.
     """
 
     reranker: Reranker
     calibration: Calibration
     of_collections: CollectionCalibrations | None = None
+    scores: ScoreCache | None = None
 
     def calibration_of(self, collection: str, calibration_id: str | None) -> Calibration:
         """Return the calibration that holds for a collection, given the id of its own one or None.
@@ -108,6 +110,7 @@ def judge_candidates(
             calibration=calibration,
             guard=guard,
             is_over=_time_is_over(job, clock),
+            known=parts.scores,
         )
     with _timed("judge", milliseconds):
         query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
@@ -145,6 +148,7 @@ def _result(
         unscored=tuple(UnscoredPassage.of(fused, with_text=False) for fused in unread),
         lost_in_fusion=handover.fusion.lost,
         candidates=len(candidates),
+        cached=sum(judged.scored.cached for judged in verdict.judged),
         depth=handover.depth,
         stale_dropped=handover.stale_dropped,
         milliseconds={stage: round(value, 3) for stage, value in milliseconds.items()},

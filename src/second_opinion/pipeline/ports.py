@@ -179,6 +179,16 @@ class TimedReranker(Reranker, Protocol):
         """
 
 
+class ScoreCache(Protocol):
+    """Raw scores of one reranker, known from before. It never raises: in doubt a score is not known."""
+
+    def get(self, query: str, passages: Sequence[str]) -> list[float | None]:
+        """Return the score of each passage, in order and to the last bit, or None for those that are not known."""
+
+    def put(self, query: str, passages: Sequence[str], scores: Sequence[float]) -> None:
+        """Keep the score of each passage."""
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerState:
     """How a circuit breaker stands: `half-open` lets one call through to see whether the reranker is back.

@@ -6,7 +6,7 @@ What does not come back whole and finite is an error. It is never a low score, a
 import math
 from collections.abc import Sequence
 
-from second_opinion.pipeline.ports import Calibration, Guard, Reranker, TimedReranker, TimeIsOver, no_guard
+from second_opinion.pipeline.ports import Calibration, Guard, Reranker, ScoreCache, TimedReranker, TimeIsOver, no_guard
 from second_opinion.schemas.candidate import FusedCandidate, ScoredCandidate
 from second_opinion.schemas.chunk import passage_text
 from second_opinion.schemas.errors import DeadlineExceeded, RelevanceMissing, RerankUnavailable
@@ -20,11 +20,13 @@ def rerank(  # noqa: PLR0913 - all but two by name
     calibration: Calibration,
     guard: Guard = no_guard,
     is_over: TimeIsOver | None = None,
+    known: ScoreCache | None = None,
 ) -> tuple[ScoredCandidate, ...]:
     """Return every candidate with its raw score and its relevance in [0, 1], in the order they came.
 
     Without candidates the model is not asked. With `is_over`, a reranker that can stop leaves out the candidates that
-    it has not read by then; another one answers in time, or not at all.
+    it has not read by then; another one answers in time, or not at all. What is `known` of its scores it is not asked
+    for, and what it says is kept there. A passage that occurs twice is read once.
 
     Raises:
         DeadlineExceeded: If the time is over before any candidate was read.
@@ -35,24 +37,46 @@ def rerank(  # noqa: PLR0913 - all but two by name
         return ()
     chunks = [fused.candidate.chunk for fused in candidates]
     passages = [passage_text(chunk.title, chunk.headings, chunk.text) for chunk in chunks]
-    scores = _raw_scores(query, passages, reranker, guard, is_over)
-    if len(scores) != len(passages):
-        raise RerankUnavailable(f"{reranker.spec.model} returned {len(scores)} scores for {len(passages)} passages")
-    read = [(fused, score) for fused, score in zip(candidates, scores, strict=True) if score is not None]
+    cached = _cached(query, passages, known)
+    computed = _computed(query, [passage for passage in passages if passage not in cached], reranker, guard, is_over)
+    found = {**cached, **computed}
+    read = [(fused, passage) for fused, passage in zip(candidates, passages, strict=True) if passage in found]
     if not read:
         raise _nothing_in_time(len(candidates))
-    for fused, score in read:
-        _require(math.isfinite(score), fused, f"a raw score of {score}")
-    raw = [score for _, score in read]
-    relevance = calibration.relevance(raw)
-    if len(relevance) != len(raw):
-        raise RelevanceMissing(f"the calibration returned {len(relevance)} relevances for {len(raw)} scores")
+    for fused, passage in read:
+        _require(math.isfinite(found[passage]), fused, f"a raw score of {found[passage]}")
+    if known is not None:
+        known.put(query, list(computed), list(computed.values()))
+    relevance = calibration.relevance([found[passage] for _, passage in read])
+    if len(relevance) != len(read):
+        raise RelevanceMissing(f"the calibration returned {len(relevance)} relevances for {len(read)} scores")
     for (fused, _), value in zip(read, relevance, strict=True):
         _require(0.0 <= value <= 1.0, fused, f"a relevance of {value}")
     return tuple(
-        ScoredCandidate(fused=fused, raw_score=score, relevance=value)
-        for (fused, score), value in zip(read, relevance, strict=True)
+        ScoredCandidate(fused=fused, raw_score=found[passage], relevance=value, cached=passage in cached)
+        for (fused, passage), value in zip(read, relevance, strict=True)
     )
+
+
+def _cached(query: str, passages: Sequence[str], known: ScoreCache | None) -> dict[str, float]:
+    if known is None:
+        return {}
+    found = zip(passages, known.get(query, passages), strict=True)
+    return {passage: score for passage, score in found if score is not None and math.isfinite(score)}
+
+
+def _computed(
+    query: str, passages: Sequence[str], reranker: Reranker, guard: Guard, is_over: TimeIsOver | None
+) -> dict[str, float]:
+    """Return a score for each of these passages that was read in time, each text read once."""
+    texts = list(dict.fromkeys(passages))
+    if not texts:
+        guard()
+        return {}
+    scores = _raw_scores(query, texts, reranker, guard, is_over)
+    if len(scores) != len(texts):
+        raise RerankUnavailable(f"{reranker.spec.model} returned {len(scores)} scores for {len(texts)} passages")
+    return {text: score for text, score in zip(texts, scores, strict=True) if score is not None}
 
 
 def _raw_scores(

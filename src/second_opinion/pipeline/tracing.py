@@ -42,6 +42,7 @@ def trace(
         relevances=tuple(value for value, is_shown in zip(decided, shown, strict=True) if is_shown),
         kept=len(result.kept),
         unscored=len(result.unscored),
+        cached=result.cached,
         candidates=tuple(_traced(passage, hashes[passage.chunk_id]) for passage in passages),
         lost_in_fusion=result.lost_in_fusion,
         depth=result.depth,

@@ -35,11 +35,13 @@ class ScoredCandidate(Record):
     Attributes:
         raw_score: What the reranker said, on its own scale; the final order follows it.
         relevance: The calibrated probability in [0, 1] that the passage answers the query; the floor reads it alone.
+        cached: The raw score was known from before; it is the one that the reranker would give.
     """
 
     fused: FusedCandidate
     raw_score: float
     relevance: float
+    cached: bool = False
 
 
 class Retrieval(Record):

@@ -53,6 +53,7 @@ class Trace(Versioned):
             show, highest first. A candidate's relevance falls with its rank, so at any floor exactly those of them are
             shown that reach it.
         candidates: All that were judged, in final order; `unscored` is how many more nobody had the time to read.
+        cached: How many of the raw scores were known from before.
     """
 
     job_id: str
@@ -69,6 +70,7 @@ class Trace(Versioned):
     kept: int = 0
     candidates: tuple[TracedCandidate, ...] = ()
     unscored: int = 0
+    cached: int = 0
     lost_in_fusion: tuple[FusionLoss, ...] = ()
     depth: int = 0
     stale_dropped: int = 0

@@ -174,6 +174,7 @@ class QueryResult(Versioned):
             times; below the floor the query is refused. None when the calibration has no query level.
         lost_in_fusion: Documents that were found but have no candidate, so that `why` can tell.
         candidates: How many candidates there were to read; `scored` is how many of them were.
+        cached: How many of the raw scores were known from before, so that nothing had to be computed for them.
         depth: How many hits of each list were asked for.
         milliseconds: By stage: queue_retrieve, embed, search, verify, fuse, queue_rerank, rerank, judge, and total.
         stale_dropped: Hits left out because their document changed while it was read.
@@ -198,6 +199,7 @@ class QueryResult(Versioned):
     unscored: tuple[UnscoredPassage, ...] = ()
     lost_in_fusion: tuple[FusionLoss, ...] = ()
     candidates: int
+    cached: int = 0
     depth: int = 0
     stale_dropped: int = 0
     milliseconds: dict[str, float]

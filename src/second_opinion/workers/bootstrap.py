@@ -6,6 +6,7 @@ reranker. Nothing is connected before it is used, but models are loaded, and che
 
 import atexit
 from dataclasses import dataclass
+from typing import Final
 
 from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.elasticsearch import (
@@ -23,6 +24,7 @@ from second_opinion.pipeline.adapters.elasticsearch import (
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
+from second_opinion.pipeline.adapters.redis.scores import RedisScores
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.chunking import SectionChunker, chunker_name
@@ -44,9 +46,12 @@ from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
-from second_opinion.workers.rerankers import open_rerankers
+from second_opinion.workers.rerankers import OpenedReranker, open_rerankers
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.trace_writer import TraceWriter
+
+CACHE_TIMEOUT: Final = 0.5
+"""Seconds that asking the cache may take: a query waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +313,24 @@ def open_trace_writer(settings: Settings) -> TraceWriter | None:
     return writer
 
 
+def open_scores(settings: Settings, opened: OpenedReranker) -> RedisScores | None:
+    """Return the known scores of a reranker; None when none are kept, or it is a remote one.
+
+    A provider may change its model under the same name, so what it said before is not what it would say.
+    """
+    if opened.is_remote or settings.rerank_cache_scores == 0:
+        return None
+    timeout = min(settings.redis_timeout, CACHE_TIMEOUT)
+    return RedisScores(
+        connect(settings.cache_url.get_secret_value(), timeout=timeout, decode=False),
+        opened.reranker.spec,
+        clock=SystemClock(),
+        ttl=settings.rerank_cache_ttl,
+        limit=settings.rerank_cache_scores,
+        namespace=settings.index_prefix,
+    )
+
+
 def rerank_parts(settings: Settings) -> RerankParts:
     """Return what a rerank worker works with."""
     opened = open_rerankers(settings)
@@ -321,7 +344,10 @@ def rerank_parts(settings: Settings) -> RerankParts:
         panel=Panel(
             {
                 one.name: JudgementParts(
-                    one.reranker, one.calibration, CollectionCalibrations(one.reranker, calibrations)
+                    one.reranker,
+                    one.calibration,
+                    CollectionCalibrations(one.reranker, calibrations),
+                    open_scores(settings, one),
                 )
                 for one in opened
             }

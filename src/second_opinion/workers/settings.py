@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     model_threads: int = Field(default=0, ge=0, le=256)
     """Runner threads of a model; 0 is one for each core."""
 
+    rerank_cache_scores: int = Field(default=200_000, ge=0, le=100_000_000)
+    """Most raw scores of local rerankers that the cache database keeps, so that no pair is read twice; 0 keeps none."""
+    rerank_cache_ttl: Seconds = 86_400.0
+    """Seconds for which they are kept."""
+
     floor: Relevance = 0.4
     """Relevance below which nothing is shown, where neither the query nor its collection says otherwise."""
     top_k: int = Field(default=10, ge=1, le=100)

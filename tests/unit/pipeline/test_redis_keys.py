@@ -14,6 +14,7 @@ def test_every_key_is_on_the_page() -> None:
     for key in (
         *(keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished),
         *(keys.breaker("NAME"), keys.rate("NAME")),
+        *(keys.scores("MODEL", "QUERY"), keys.recent_scores, keys.score_sizes),
     ):
         assert f"\n| `{key}` |" in PAGE
 

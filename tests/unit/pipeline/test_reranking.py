@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from second_opinion.pipeline.calibration import NoCalibration
 from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.reranking import rerank
-from second_opinion.schemas.errors import DeadlineExceeded, RelevanceMissing, RerankUnavailable
+from second_opinion.schemas.candidate import FusedCandidate
+from second_opinion.schemas.errors import DeadlineExceeded, JobCancelled, RelevanceMissing, RerankUnavailable
 from second_opinion.schemas.verdict import CalibrationSource
-from second_opinion.testing.builders import a_fused
+from second_opinion.testing.builders import a_candidate, a_fused
 from second_opinion.testing.models import WordReranker
+from second_opinion.testing.scores import MemoryScores
 
 
 class FixedReranker(WordReranker):
@@ -95,3 +98,74 @@ def test_the_guard_reaches_the_model() -> None:
 
     with pytest.raises(DeadlineExceeded):
         rerank("q", [a_fused(1)], reranker=WordReranker(), calibration=NoCalibration("logit"), guard=late)
+
+
+class CountingReranker(WordReranker):
+    """Counts the passages that it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
+        """Score, and remember what."""
+        self.read += passages
+        return super().score(query, passages, guard=guard)
+
+
+def a_passage(rank: int, text: str) -> FusedCandidate:
+    """Return a candidate of one document with this text."""
+    candidate = a_candidate("leaflet", rank, bm25=rank)
+    chunk = candidate.chunk.model_copy(update={"text": text})
+    changed = candidate.model_copy(update={"chunk": chunk})
+    return FusedCandidate(candidate=changed, fused_rank=rank, fused_score=1.0 / rank)
+
+
+def test_a_pair_that_is_known_is_not_read_again() -> None:
+    """The second query reads only what is new to it, and every number is what it would have been without a cache."""
+    reranker, known = CountingReranker(), MemoryScores()
+    texts = ["one tablet", "two tablets a day", "the tablets are white"]
+    candidates = [a_passage(rank, text) for rank, text in enumerate(texts, start=1)]
+    first = rerank(
+        "how many tablets?", candidates[:2], reranker=reranker, calibration=NoCalibration("logit"), known=known
+    )
+    assert [one.cached for one in first] == [False, False]
+    reranker.read.clear()
+    second = rerank("how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit"), known=known)
+    assert [passage.partition("\n")[2] for passage in reranker.read] == ["the tablets are white"]
+    assert [one.cached for one in second] == [True, True, False]
+    without = rerank("how many tablets?", candidates, reranker=WordReranker(), calibration=NoCalibration("logit"))
+    assert [one.model_copy(update={"cached": False}) for one in second] == list(without)
+
+
+def test_a_passage_that_occurs_twice_is_read_once() -> None:
+    """Two chunks of the same words get the same score from one reading."""
+    reranker = CountingReranker()
+    candidates = [a_passage(1, "one tablet"), a_passage(2, "a spoon"), a_passage(3, "one tablet")]
+    scored = rerank("how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit"))
+    assert len(reranker.read) == 2
+    assert scored[0].raw_score == scored[2].raw_score != scored[1].raw_score
+
+
+def test_a_guard_is_asked_even_when_every_score_is_known() -> None:
+    """A cancelled query is not answered from the cache."""
+
+    def cancelled() -> None:
+        raise JobCancelled("cancelled")
+
+    known, candidates = MemoryScores(), [a_passage(1, "one tablet")]
+    arguments: dict[str, Any] = {"reranker": WordReranker(), "calibration": NoCalibration("logit"), "known": known}
+    rerank("q", candidates, **arguments)
+    with pytest.raises(JobCancelled):
+        rerank("q", candidates, **arguments, guard=cancelled)
+
+
+def test_a_score_that_is_no_number_is_never_kept() -> None:
+    """What the floor cannot read is an error each time anew."""
+    known = MemoryScores()
+    for _ in range(2):
+        with pytest.raises(RelevanceMissing):
+            rerank(
+                "q", [a_fused(1)], reranker=FixedReranker([math.nan]), calibration=NoCalibration("logit"), known=known
+            )
+    assert known.kept == {}

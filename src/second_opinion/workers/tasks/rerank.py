@@ -51,6 +51,7 @@ def _finish(job: Job, handover: Handover, result: QueryResult, parts: RerankPart
         "kept": len(result.kept),
         "candidates": result.candidates,
         "scored": result.scored,
+        "cached": result.cached,
         "best_relevance": result.best_relevance,
         "judged_by": result.judged_by,
         "unavailable": list(result.unavailable),

@@ -89,6 +89,8 @@ def _facts(trace: Trace) -> Iterator[Text]:
         best += f", {QUERY_LEVEL} {relevance_text(trace.query_relevance, choices.floor)}"
     if trace.unscored:
         best += f", {trace.unscored} more not read in time"
+    if trace.cached:
+        best += f", {trace.cached} scores known from before"
     caps = f"top k {choices.top_k}, chunks per document {choices.chunks_per_document}"
     facts = [
         ("question", trace.query or "(not kept)"),

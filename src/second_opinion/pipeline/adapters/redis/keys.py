@@ -1,4 +1,4 @@
-"""The keys of the job database. `opinion` stands for the namespace; `ID` for a job id.
+"""The keys of the job database, and of the cache. `opinion` stands for the namespace; `ID` for a job id.
 
     opinion:job:ID              hash    one query job: state, query, submitted_at, expires_at, attempts, schema_version;
                                         once terminal also finished_at, and result or error (both JSON).
@@ -10,6 +10,10 @@
     opinion:breaker:NAME        hash    failures in a row of a reranker, and retry_at once they opened its breaker.
                                         Lives an hour from the last failure; gone with the first success.
     opinion:rate:NAME           hash    calls left to a reranker this minute, and at, when they were counted.
+    opinion:scores:MODEL:QUERY  hash    raw scores that a reranker gave the passages of a query, by hash of the
+                                        passage. In the cache database, as the next two. Lives `rerank_cache_ttl`.
+    opinion:scores:recent       zset    the hashes of scores by when they were begun, for forgetting the oldest.
+    opinion:scores:sizes        hash    how many scores each of them has, and `total`.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
@@ -39,6 +43,20 @@ class Keys:
     def rate(self, name: str) -> str:
         """Return the key of a reranker's rate limit."""
         return f"{self.namespace}:rate:{name}"
+
+    def scores(self, model: str, query: str) -> str:
+        """Return the key of the scores that a reranker gave the passages of a query; both are named by a hash."""
+        return f"{self.namespace}:scores:{model}:{query}"
+
+    @property
+    def recent_scores(self) -> str:
+        """Return the key of the score hashes by age."""
+        return f"{self.namespace}:scores:recent"
+
+    @property
+    def score_sizes(self) -> str:
+        """Return the key of the numbers of scores."""
+        return f"{self.namespace}:scores:sizes"
 
     @property
     def submitted(self) -> str:
