@@ -14,6 +14,7 @@ from typing import IO, Final, Self
 
 from pydantic import ValidationError
 
+from second_opinion.pipeline.whole_files import write_whole
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.errors import InvalidRequest
@@ -148,13 +149,6 @@ class WorkFolder:
             if held is not None:
                 held.close()
         self._log = self._lock = None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one whole or the new one whole."""
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    made.write_text(text, encoding="utf-8")
-    made.replace(path)
 
 
 def _without_torn_end(path: Path) -> bytes:

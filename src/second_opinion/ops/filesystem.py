@@ -1,4 +1,4 @@
-"""Folders and files of the stack: locks between processes, whole-or-nothing writes, room on the disk."""
+"""Folders and files of the stack: locks between processes, room on the disk."""
 
 import fcntl
 import os
@@ -42,13 +42,6 @@ def require_space(folder: Path, mebibytes: int) -> None:
             f"The disk of {folder} has {free} MB free; {mebibytes} MB are needed.",
             hint="Free some space, or choose a folder on another disk: opinion up --state-dir FOLDER",
         )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def try_lock(path: Path) -> int | None:

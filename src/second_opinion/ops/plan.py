@@ -6,9 +6,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from second_opinion.ops.elasticsearch_server import ElasticsearchServer
-from second_opinion.ops.filesystem import write_whole
 from second_opinion.ops.redis_server import BROKER_DATABASE, CACHE_DATABASE, JOBS_DATABASE, RedisServer
 from second_opinion.ops.state import StateFolder
+from second_opinion.pipeline.whole_files import write_whole
 
 ELASTICSEARCH: str = "elasticsearch"
 REDIS: str = "redis"

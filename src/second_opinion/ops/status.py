@@ -6,8 +6,8 @@ from typing import Final, Self
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from second_opinion.ops.filesystem import write_whole
 from second_opinion.ops.state import StateFolder
+from second_opinion.pipeline.whole_files import write_whole
 
 SAME_MOMENT_SECONDS: Final = 1.0
 

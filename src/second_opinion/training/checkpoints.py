@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file, save_file
 
+from second_opinion.pipeline.whole_files import whole_file, write_whole
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.network import Reranker, Shape
@@ -29,13 +30,10 @@ def land(network: Reranker, story: dict[str, Any], folder: Path, bi_encoder: Pat
         for name, value in network.state_dict().items()
         if not torch.equal(value.cpu(), origin[name])
     }
-    part = folder / f"{WEIGHTS}.part"
-    save_file(changed, str(part))
-    part.replace(folder / WEIGHTS)
+    with whole_file(folder / WEIGHTS) as draft:
+        save_file(changed, str(draft))
     kept = {"shape": network.shape.as_dict(), **story}
-    part = folder / f"{PROGRESS}.part"
-    part.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(folder / PROGRESS)
+    write_whole(folder / PROGRESS, json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
 def take_up(folder: Path, bi_encoder: Path) -> Reranker:

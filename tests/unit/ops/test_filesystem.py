@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from second_opinion.ops.filesystem import is_locked, locked, make_folder, require_space, try_lock, write_whole
+from second_opinion.ops.filesystem import is_locked, locked, make_folder, require_space, try_lock
 from second_opinion.schemas.errors import StackError, StateUnusable
 
 HOLD = """
@@ -62,12 +62,3 @@ def test_too_little_room_is_said_before_it_is_used(tmp_path: Path) -> None:
     """A nearly full disk is found before Elasticsearch finds it."""
     with pytest.raises(StateUnusable, match="MB free; 1000000000 MB are needed"):
         require_space(tmp_path, 1_000_000_000)
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """Writing leaves the new content and no draft."""
-    path = tmp_path / "stack.json"
-    write_whole(path, "one")
-    write_whole(path, "two")
-    assert path.read_text(encoding="utf-8") == "two"
-    assert list(tmp_path.iterdir()) == [path]

@@ -13,12 +13,12 @@ from second_opinion.gateway.cli.rendering import evaluate as rendering
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.evaluation import RunPlan, label_of, run_dataset
-from second_opinion.gateway.evaluation_log import write_whole
 from second_opinion.gateway.evaluation_pictures import draw, require_matplotlib
 from second_opinion.pipeline.evaluation.datasets import Dataset, read_dataset
 from second_opinion.pipeline.evaluation.metrics import require_ir_measures
 from second_opinion.pipeline.evaluation.misses import misses
 from second_opinion.pipeline.evaluation.report import AskedSet, report
+from second_opinion.pipeline.whole_files import write_whole
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.schemas.evaluation import EvaluationReport
 from second_opinion.workers.settings import load_settings

@@ -1,7 +1,5 @@
 """Artefacts: read and written whole, named by what they say, and refused where they do not belong."""
 
-import os
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from second_opinion.pipeline.ports import Reranker, RerankerSpec
+from second_opinion.pipeline.whole_files import write_whole
 from second_opinion.schemas.calibration import CalibrationArtefact, CalibrationKey
 from second_opinion.schemas.errors import CalibrationMismatch, ModelUnusable
 
@@ -58,17 +57,7 @@ def save_artefact(artefact: CalibrationArtefact, path: Path) -> None:
         ModelUnusable: If it cannot be written; what was there is left as it was.
     """
     try:
-        handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(artefact.model_dump_json(indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(unfinished).chmod(0o644)
-            Path(unfinished).replace(path)
-        except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
-            raise
+        write_whole(path, artefact.model_dump_json(indent=2) + "\n")
     except OSError as problem:
         raise ModelUnusable(
             f"calibration {path} cannot be written: {problem.strerror or problem}", hint="Name a file in a folder."
