@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from second_opinion.gateway.client import Client
-from second_opinion.pipeline.calibration import FittedCalibration, NoCalibration, check_key, named
-from second_opinion.pipeline.calibration.fit import JudgedScores, fit_calibration
+from second_opinion.pipeline.calibration import FittedCalibration, NoCalibration, check_key
+from second_opinion.pipeline.calibration.fit import fit_calibration
+from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration.quality import Quality, quality
 from second_opinion.pipeline.evaluation.datasets import Dataset, relevant_documents
 from second_opinion.pipeline.ports import Calibration
@@ -109,19 +110,9 @@ class CalibrationDesk:
             UnknownCollection: If there is no such collection.
         """
         fitted = fit_calibration(queries)
-        artefact = named(
-            CalibrationArtefact(
-                id="unnamed",
-                key=record.key,
-                curve=fitted.pair.curve,
-                query_level=fitted.query_level.curve if fitted.query_level is not None else None,
-                fitted_on=fitted.report.model_copy(update={"command": command}),
-                canaries=record.canaries,
-            )
-        )
         present_id, source, present = self._present(collection, record)
         return CalibrationProposal(
-            artefact=artefact,
+            artefact=fitted.artefact(record.key, record.canaries, command),
             collection=collection,
             present=present_id,
             present_source=source,
@@ -211,14 +202,7 @@ def asked_scores(dataset: Dataset, asked: Iterable[AskedQuery]) -> Iterator[Judg
         source = dataset.questions[one.query_id].source
         flags = np.array([candidate.document_id in relevant for candidate in one.candidates], dtype=np.bool_)
         raw = np.array([candidate.raw_score for candidate in one.candidates], dtype=np.float64)
-        yield JudgedScores(
-            raw=raw,
-            relevant=flags,
-            documents=tuple(sorted(relevant | ({source} - {""}))),
-            best_raw=float(raw.max()) if len(raw) else None,
-            answerable=bool(flags.any()),
-            source=dataset.name,
-        )
+        yield JudgedScores.of_all(raw, flags, sorted(relevant | ({source} - {""})), dataset.name)
 
 
 def _judged_scores(

@@ -4,14 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from second_opinion.gateway.evidence import Evidence
+from second_opinion.pipeline.enough_judgements import require_pairs
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR, ChunkHit
-from second_opinion.schemas.errors import NotEnoughJudgements, UnknownTrace
+from second_opinion.schemas.errors import UnknownTrace
 from second_opinion.schemas.trace import Judgement, text_hash
-
-FEWEST: Final = 50
 
 
 @dataclass
@@ -54,12 +52,10 @@ def write_judged(evidence: Evidence, collection: str, folder: Path) -> JudgedSet
         NotEnoughJudgements: If fewer than 50 are left that have question and passage.
     """
     found = gather(evidence, collection)
-    if len(found.grades) < FEWEST:
-        lost = f" ({found.gone} have lost their passage, {found.nameless} their question)"
-        raise NotEnoughJudgements(
-            f"collection {collection} has {len(found.grades)} judged pairs to train on; {FEWEST} are needed"
-            + (lost if found.gone or found.nameless else "")
-        )
+    pairs = len(found.grades)
+    lost = f" ({found.gone} have lost their passage, {found.nameless} their question)"
+    has = f"collection {collection} has {pairs} judged pairs to train on"
+    require_pairs(pairs, has + (lost if found.gone or found.nameless else ""))
     folder.mkdir(parents=True, exist_ok=True)
     answered = {query for query, _, relevant in found.grades if relevant}
     refused = {query: passage for query, passage, _ in reversed(found.grades) if query not in answered}

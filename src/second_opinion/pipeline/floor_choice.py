@@ -10,13 +10,13 @@ from typing import Final
 
 import numpy as np
 
+from second_opinion.pipeline.enough_judgements import require_both_kinds, require_pairs
 from second_opinion.pipeline.resampling import Auroc, Booleans, Floats, Places, draws, estimate, ratio, widened
 from second_opinion.pipeline.tracing import showable
 from second_opinion.schemas.errors import NotEnoughJudgements
 from second_opinion.schemas.floor_choice import Estimate, FloorFinding, FloorGoal, FloorSuggestion
 from second_opinion.schemas.trace import Judgement, Trace
 
-MIN_JUDGEMENTS: Final = 50
 MIN_SHOWN: Final = 10
 RESAMPLES_AT_ONCE: Final = 100
 CHANCE: Final = 0.5
@@ -99,16 +99,9 @@ def require_enough(queries: Sequence[JudgedQuery]) -> None:
     Raises:
         NotEnoughJudgements: If there are fewer than 50 judged pairs, or all are judged alike.
     """
-    pairs = [pair for query in queries for pair in query.pairs]
-    if len(pairs) < MIN_JUDGEMENTS:
-        raise NotEnoughJudgements(f"{len(pairs)} judged pairs belong to these traces; {MIN_JUDGEMENTS} are needed")
-    relevant = sum(pair.relevant for pair in pairs)
-    if relevant in {0, len(pairs)}:
-        kind, missing = ("relevant", "irrelevant") if relevant else ("irrelevant", "relevant")
-        raise NotEnoughJudgements(
-            f"all {len(pairs)} judged pairs are {kind}: nothing can be told apart",
-            hint=f"Judge {missing} ones too: opinion judge JOB CHUNK {missing}",
-        )
+    relevant = [pair.relevant for query in queries for pair in query.pairs]
+    require_pairs(len(relevant), f"{len(relevant)} judged pairs belong to these traces")
+    require_both_kinds(relevant)
 
 
 class Measures:

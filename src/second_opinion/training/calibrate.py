@@ -21,11 +21,11 @@ from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.calibration import (
     CalibrationArtefact,
     CalibrationKey,
-    named,
     save_artefact,
     score_canaries,
 )
-from second_opinion.pipeline.calibration.fit import JudgedScores, fit_calibration, require_scikit_learn
+from second_opinion.pipeline.calibration.fit import fit_calibration, require_scikit_learn
+from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration_error import calibration_error, near_floor
 from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
 from second_opinion.pipeline.evaluation.reliability import SHOWN_FROM
@@ -55,28 +55,8 @@ def score_slice(
 
 def fit(scored: Sequence[ScoredQuery], reranker: Reranker, command: str) -> CalibrationArtefact:
     """Return the artefact that the scored candidates give, with the canaries as the reranker scores them here."""
-    found = fit_calibration([_judged(one) for one in scored])
-    return named(
-        CalibrationArtefact(
-            id="unnamed",
-            key=CalibrationKey.of(reranker.spec),
-            curve=found.pair.curve,
-            query_level=found.query_level.curve if found.query_level is not None else None,
-            fitted_on=found.report.model_copy(update={"command": command}),
-            canaries=score_canaries(reranker),
-        )
-    )
-
-
-def _judged(one: ScoredQuery) -> JudgedScores:
-    return JudgedScores(
-        raw=one.raw,
-        relevant=one.relevant,
-        documents=tuple(f"{one.dataset}/{document}" for document in one.documents),
-        best_raw=float(one.raw.max()) if len(one.raw) else None,
-        answerable=bool(one.relevant.any()),
-        source=one.dataset,
-    )
+    found = fit_calibration([JudgedScores.of_all(one.raw, one.relevant, one.documents, one.dataset) for one in scored])
+    return found.artefact(CalibrationKey.of(reranker.spec), score_canaries(reranker), command)
 
 
 def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
+from second_opinion.pipeline.disjoint_sets import DisjointSets
 from second_opinion.pipeline.evaluation.datasets import Dataset
 
 MEASURE_ONLY: Final = frozenset({"chunking_eval", "cranfield", "trec_dl19", "wikiqa"})
@@ -35,7 +36,7 @@ class Slices:
 
 def slice_dataset(dataset: Dataset) -> Slices:
     """Assign each query and document of `dataset` to its slice; the same ids always fall alike."""
-    groups = _Groups()
+    groups: DisjointSets[str] = DisjointSets()
     for identity, question in dataset.questions.items():
         linked = [*dataset.grades.get(identity, {}), *([question.source] if question.source else [])]
         for document in linked:
@@ -64,21 +65,3 @@ def _slice_of(dataset: Dataset, nodes: list[str]) -> Slice:
         return Slice.MEASURE
     eldest = min((node[2:] for node in nodes if node[0] == "d"), default=nodes[0])
     return Slice.CALIBRATE if calibrates(f"{dataset.name}/{eldest}") else Slice.TRAIN
-
-
-class _Groups:
-    """Disjoint sets of nodes."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def root(self, node: str) -> str:
-        parent = self._parent.setdefault(node, node)
-        while parent != self._parent[parent]:
-            self._parent[parent] = self._parent[self._parent[parent]]
-            parent = self._parent[parent]
-        self._parent[node] = parent
-        return parent
-
-    def join(self, one: str, other: str) -> None:
-        self._parent[self.root(one)] = self.root(other)

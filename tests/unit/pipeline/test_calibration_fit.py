@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from second_opinion.pipeline.calibration.fit import (
-    JudgedScores,
     fit_calibration,
     fit_curve,
     fit_isotonic,
     fit_platt,
 )
 from second_opinion.pipeline.calibration.folds import document_groups, grouped_folds
+from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration.quality import log_loss, quality
 from second_opinion.pipeline.calibration_error import calibration_error
 from second_opinion.schemas.calibration import CERTAINTY, IsotonicCurve, PlattCurve, sigmoid
@@ -158,7 +158,7 @@ def test_a_judgement_is_never_measured_by_a_curve_that_saw_its_document() -> Non
     ("made", "sentence"),
     [
         ([], "0 pairs are judged"),
-        (queries(4), "40 pairs are judged, .* needs 50"),
+        (queries(4), "40 pairs are judged, .* 50 are needed"),
         (queries(10, answered=0.0), "all 100 judged pairs are irrelevant"),
         (
             [JudgedScores(np.ones(60), np.ones(60, bool), ("d",), 1.0, answerable=True)],

@@ -13,7 +13,8 @@ from second_opinion.gateway.cli.rendering import calibrate as rendering
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.evaluation import RunPlan, run_dataset
 from second_opinion.pipeline.calibration import save_artefact
-from second_opinion.pipeline.calibration.fit import JudgedScores, require_scikit_learn
+from second_opinion.pipeline.calibration.fit import require_scikit_learn
+from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.evaluation.datasets import read_dataset
 from second_opinion.schemas.calibration import RerankerRecord
 from second_opinion.schemas.errors import NotEnoughJudgements

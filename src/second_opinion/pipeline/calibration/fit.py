@@ -12,40 +12,27 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from second_opinion.pipeline.calibration.artefact import named
 from second_opinion.pipeline.calibration.folds import document_groups, grouped_folds
+from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration.quality import Quality, log_loss, quality
-from second_opinion.schemas.calibration import FitReport, IsotonicCurve, PlattCurve
+from second_opinion.pipeline.enough_judgements import require_both_kinds, require_pairs
+from second_opinion.pipeline.resampling import Booleans, Floats
+from second_opinion.schemas.calibration import (
+    CalibrationArtefact,
+    CalibrationKey,
+    Canary,
+    FitReport,
+    IsotonicCurve,
+    PlattCurve,
+)
 from second_opinion.schemas.errors import CalibrationRefused, ExtraMissing, NotEnoughJudgements, RelevanceMissing
 
-LEAST_PAIRS: Final = 50
 LEAST_QUERIES: Final = 50
 _JUDGE_HINT: Final = "Judge more candidates, good and bad ones: opinion judge JOB CHUNK relevant (or irrelevant)"
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 AnyCurve = PlattCurve | IsotonicCurve
 Fitter = Callable[[Floats, Booleans], AnyCurve]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedScores:
-    """The judged candidates of one query.
-
-    Attributes:
-        raw: Raw scores [N].
-        relevant: Whether each is relevant [N].
-        documents: Ids of the documents that the query hangs on: those relevant to it and the one it was written about.
-        best_raw: Raw score of its best candidate, judged or not; None when it had none.
-        answerable: Whether any of its candidates is relevant; None when too little is judged to tell.
-        source: Name of the data slice it comes from.
-    """
-
-    raw: Floats
-    relevant: Booleans
-    documents: tuple[str, ...]
-    best_raw: float | None
-    answerable: bool | None
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +63,19 @@ class CalibrationFit:
     quality: Quality
     report: FitReport
 
+    def artefact(self, key: CalibrationKey, canaries: Sequence[Canary], command: str) -> CalibrationArtefact:
+        """Return it under its id, with the reranker it belongs to, its canaries and the command that fitted it."""
+        return named(
+            CalibrationArtefact(
+                id="unnamed",
+                key=key,
+                curve=self.pair.curve,
+                query_level=self.query_level.curve if self.query_level is not None else None,
+                fitted_on=self.report.model_copy(update={"command": command}),
+                canaries=tuple(canaries),
+            )
+        )
+
 
 def require_scikit_learn() -> None:
     """Find out early whether calibrations can be fitted.
@@ -102,7 +102,8 @@ def fit_calibration(queries: Sequence[JudgedScores]) -> CalibrationFit:
     judged = [query for query in queries if len(query.raw)]
     _require_finite(queries)
     raw, relevant = _flat(judged)
-    _require_enough(relevant)
+    require_pairs(len(raw), f"{len(raw)} pairs are judged, {int(relevant.sum())} of them relevant")
+    require_both_kinds(relevant)
     folds = _folds(queries)
     of_judged = np.array([fold for query, fold in zip(queries, folds, strict=True) if len(query.raw)])
     sizes = [len(query.raw) for query in judged]
@@ -256,21 +257,6 @@ def _require_finite(queries: Sequence[JudgedScores]) -> None:
         raise RelevanceMissing(
             f"{bad} raw scores are not numbers, so nothing can be fitted on them",
             hint="Ask these queries again; if it stays so, the reranker is broken: opinion doctor",
-        )
-
-
-def _require_enough(relevant: Booleans) -> None:
-    positives, pairs = int(relevant.sum()), len(relevant)
-    if pairs < LEAST_PAIRS:
-        raise NotEnoughJudgements(
-            f"{pairs} pairs are judged, {positives} of them relevant; a calibration needs {LEAST_PAIRS}",
-            hint=_JUDGE_HINT,
-        )
-    if positives in {0, pairs}:
-        kind, missing = ("relevant", "irrelevant") if positives else ("irrelevant", "relevant")
-        raise NotEnoughJudgements(
-            f"all {pairs} judged pairs are {kind}: no calibration can be fitted on them",
-            hint=f"Judge {missing} ones too: opinion judge JOB CHUNK {missing}",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from second_opinion.pipeline.disjoint_sets import DisjointSets
 from second_opinion.schemas.errors import NotEnoughJudgements
 
 FOLDS: Final = 5
@@ -18,19 +19,12 @@ def document_groups(linked: Sequence[Sequence[str]]) -> NDArray[np.int64]:
     Args:
         linked: The documents of each query; one without any is a group of its own.
     """
-    parents = list(range(len(linked)))
-
-    def root(query: int) -> int:
-        while parents[query] != query:
-            parents[query] = parents[parents[query]]
-            query = parents[query]
-        return query
-
+    groups: DisjointSets[int] = DisjointSets()
     first_with: dict[str, int] = {}
     for query, documents in enumerate(linked):
         for document in documents:
-            parents[root(query)] = root(first_with.setdefault(document, query))
-    return np.array([root(query) for query in range(len(linked))], dtype=np.int64)
+            groups.join(query, first_with.setdefault(document, query))
+    return np.array([groups.root(query) for query in range(len(linked))], dtype=np.int64)
 
 
 def grouped_folds(classes: Sequence[bool], groups: NDArray[np.int64]) -> NDArray[np.int64]:
