@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from second_opinion.gateway.cli import query_options
 from second_opinion.gateway.cli.program import EXIT_FAILED, EXIT_INTERRUPTED
 from second_opinion.gateway.cli.progress import TerminalWatch
 from second_opinion.gateway.cli.rendering import evaluate as rendering
@@ -52,8 +53,8 @@ SUBFOLDER: Final = "evaluation"
     help="Count judged documents that the corpus lacks in ideal rankings (qrels_full.tsv).  [default: full]",
 )
 @click.option("--floor", type=click.FloatRange(0.0, 1.0), help="Relevance below which nothing is shown.")
-@click.option("--top-k", type=click.IntRange(1, 100), help="The most passages to keep.")
-@click.option("--candidates", type=click.IntRange(1, 1_000), help="How many candidates the reranker reads.")
+@query_options.top_k
+@query_options.candidates
 @click.option(
     "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Queries under way at once."
 )
@@ -112,20 +113,20 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         for one in datasets
     ]
     done: list[AskedSet] = []
+    reports: list[EvaluationReport] = []
     try:
         for dataset in read:
             folder = home if into is not None and len(read) == 1 else home / _folder_name(dataset, options)
             renamed = {key: value for key, value in options.items() if key != "wait_timeout"}
             plan = RunPlan(folder=folder, patience=options["wait_timeout"], choices=said, **renamed)
             done.append(run_dataset(session.client, dataset, plan, watch))
-            write_whole(folder / REPORT, report(done[-1:]).model_dump_json(indent=1))
+            reports.append(report(done[-1:]))
+            write_whole(folder / REPORT, reports[-1].model_dump_json(indent=1))
     except KeyboardInterrupt:
         session.terminal.failed("Interrupted: what was answered is recorded")
         session.terminal.hint("Run the same command again: it goes on where it was")
         return EXIT_INTERRUPTED
-    reports = [report([one]) for one in done]
-    pooled = report(done) if len(done) > 1 else None
-    everything = [*reports, *([pooled] if pooled else [])]
+    everything = [*reports, report(done)] if len(done) > 1 else reports
     if pictures is not None:
         drawn = [path for one in everything for path in draw(one, pictures)]
         watch.say(f"{len(drawn)} pictures in {pictures}")
