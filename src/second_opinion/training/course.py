@@ -26,7 +26,7 @@ from second_opinion.training.checkpoints import network_from, take_up, write_mod
 from second_opinion.training.comparison import compare
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.measurement import network_scorer
-from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.preparation import Plan, Preparation
 from second_opinion.training.recipe import Recipe
@@ -139,7 +139,7 @@ class Course:
             return
         limits = {Slice.TRAIN: order.train_queries, Slice.CALIBRATE: order.calibrate_queries, Slice.MEASURE: 0}
         preparation = Preparation(
-            from_bi_encoder(self._bi_encoder_weights, Shape()),
+            from_bi_encoder(self._bi_encoder_weights),
             read_tokenizer(self._means.bi_encoder / WHOLE_TOKENIZER),
             Plan(limits, prepared / "cache", order.distractors, self._means.device),
         )
@@ -221,7 +221,7 @@ class Course:
 
     def _start(self) -> Reranker:
         weights = self._bi_encoder_weights
-        return take_up(self._means.start, weights) if self._means.start else from_bi_encoder(weights, Shape())
+        return take_up(self._means.start, weights) if self._means.start else from_bi_encoder(weights)
 
     @property
     def _bi_encoder_weights(self) -> Path:

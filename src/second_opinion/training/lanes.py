@@ -65,6 +65,7 @@ def shares_of(step: Step, count: int) -> list[Step]:
                 for pair in step.pairs[query * candidates : (query + 1) * candidates]
             ],
             step.targets[first::count],
+            None if step.guidance is None else step.guidance[first::count],
         )
         for first in range(min(count, len(step.targets)))
     ]

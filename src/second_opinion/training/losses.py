@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from second_opinion.training.batches import Step
+from second_opinion.training.recipe import Recipe
+
 
 def pair_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy of logits [Q, C] against targets in [0, 1]: keeps a logit comparable across queries."""
@@ -20,6 +23,19 @@ def order_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return -(wanted * torch.log_softmax(logits[has_relevant], dim=1)).sum(dim=1).mean()
 
 
-def combined_loss(logits: Tensor, targets: Tensor, order_weight: float) -> Tensor:
-    """Return the pair loss plus `order_weight` times the order loss."""
-    return pair_loss(logits, targets) + order_weight * order_loss(logits, targets)
+def guide_loss(logits: Tensor, guidance: Tensor) -> Tensor:
+    """Cross-entropy of the candidates' softmax against the guide's, both [Q, C].
+
+    Judgements of a data set are few and of its own kind of question. What a guide thinks of all candidates keeps
+    the order sensible where nobody judged (listwise distillation: Cao et al., "Learning to rank", 2007).
+    """
+    return -(torch.softmax(guidance, dim=1) * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def combined_loss(logits: Tensor, step: Step, recipe: Recipe) -> Tensor:
+    """Return the pair loss plus the weighted order loss and, where the step has guidance, the weighted guide loss."""
+    targets = step.targets.to(logits.device)
+    loss = pair_loss(logits, targets) + recipe.order_weight * order_loss(logits, targets)
+    if step.guidance is None or not recipe.guide_weight:
+        return loss
+    return loss + recipe.guide_weight * guide_loss(logits, step.guidance.to(logits.device))

@@ -1,14 +1,16 @@
-"""The reranker's network: a cross-encoder that starts out knowing what its bi-encoder knows.
+"""The reranker's network: a cross-encoder that starts out knowing what a bi-encoder knows.
 
 A query and a passage are read together, `[CLS] query [SEP] [CLS] passage [SEP]`, by the bi-encoder's own layers. Every
 head of every layer has an *opening*: a learned number added to its attention between the two texts. Far below zero the
 two are read apart, and the mean-pooled states are exactly the bi-encoder's vectors; training opens what helps. The
+lowest layers may stay apart for good: what a word means there depends little on the other text (MacAvaney et al.,
+"Efficient document re-ranking for transformers by precomputing term representations", 2020). The
 logit is a linear reading of the evidence (cosine, best token matches, words in common) plus a correction from the joint
 states, which starts at zero: the untrained network already ranks like hybrid retrieval.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +22,18 @@ NEVER: Final = -1e4
 """Added to the attention towards padding: its exponential is zero in every dtype used here."""
 FIRST_WEIGHTS: Final = (10.0, 3.0, 2.0, 0.0, 0.0, 0.0)
 FIRST_BIAS: Final = -8.0
+SHUT: Final = -30.0
+"""An opening through which nothing comes."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the network. The defaults are those of all-MiniLM-L6-v2."""
+    """Sizes of the network. The defaults are those of all-MiniLM-L6-v2.
+
+    Attributes:
+        opening: Where the openings start.
+        apart: How many of the lowest layers read the two texts apart, exactly as the bi-encoder, and never learn.
+    """
 
     vocabulary: int = 30_522
     width: int = 384
@@ -33,6 +42,7 @@ class Shape:
     inner: int = 1_536
     positions: int = 512
     opening: float = -3.0
+    apart: int = 0
 
     def as_dict(self) -> dict[str, float]:
         """Return the sizes by name."""
@@ -42,7 +52,7 @@ class Shape:
 class Layer(nn.Module):
     """One transformer layer of BERT's kind whose heads know which tokens belong to the other text."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, opening: float) -> None:
         super().__init__()
         self.heads = shape.heads
         self.scale = (shape.width // shape.heads) ** -0.5
@@ -52,7 +62,7 @@ class Layer(nn.Module):
         self.up = nn.Linear(shape.width, shape.inner)
         self.down = nn.Linear(shape.inner, shape.width)
         self.norm = nn.LayerNorm(shape.width, eps=1e-12)
-        self.opening = nn.Parameter(torch.full((shape.heads,), shape.opening))
+        self.opening = nn.Parameter(torch.full((shape.heads,), opening))
 
     def attend(self, states: Tensor, padding: Tensor, across: Tensor) -> Tensor:
         """Attend within and across the texts: `padding` [B, 1, 1, S], `across` [B, 1, S, S]; returns [B, S, width]."""
@@ -84,7 +94,9 @@ class Reranker(nn.Module):
         self.positions = nn.Embedding(shape.positions, shape.width)
         self.sides = nn.Embedding(2, shape.width)
         self.norm = nn.LayerNorm(shape.width, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(
+            Layer(shape, SHUT if number < shape.apart else shape.opening) for number in range(shape.layers)
+        )
         self.overlap = WordOverlap(shape.vocabulary)
         self.token_weight = nn.Linear(shape.width, 1)
         self.correction = nn.Sequential(nn.Linear(4 * shape.width, shape.width), nn.GELU(), nn.Linear(shape.width, 1))
@@ -118,10 +130,10 @@ class Reranker(nn.Module):
             states = layer(states, padding, across)
         return states
 
-    def vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def vectors(self, ids: Tensor, mask: Tensor, pooling: Literal["mean", "first"] = "mean") -> Tensor:
         """Embed single texts as the bi-encoder does. Returns unit vectors [B, width]."""
         states = self.states(ids, mask, torch.zeros_like(ids))
-        return functional.normalize(mean_of(states, mask), dim=-1)
+        return functional.normalize(mean_of(states, mask) if pooling == "mean" else states[:, 0], dim=-1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Score pairs. All three are int64 [B, S], sides 0 = query and 1 = passage. Returns logits [B, 1]."""

@@ -6,7 +6,7 @@ Two kinds of files hold it, all small enough to travel: `texts.npz` (queries and
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,8 @@ class Pool:
         missing: Targets of relevant passages that no candidate list had, summed by query; for the ideal ranking, [N].
         answerable: Whether some passage answers the query, [N].
         names: Names of the data sets.
+        guidance: What a guide thinks of each candidate, as logits of which only differences within a query count,
+            NaN for padding, [N, C]; None where there was no guide.
     """
 
     queries: NDArray[np.int32]
@@ -76,14 +78,14 @@ class Pool:
     missing: NDArray[np.float32]
     answerable: NDArray[np.bool_]
     names: tuple[str, ...]
+    guidance: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
 
     def save(self, folder: Path, part: Slice) -> None:
         """Write the pool as `<slice>.npz` in `folder`."""
-        arrays = {name: value for name, value in vars(self).items() if name != "names"}
-        np.savez_compressed(folder / f"{part}.npz", names=np.array(self.names), **arrays)
+        np.savez_compressed(folder / f"{part}.npz", names=np.array(self.names), **self._arrays())
 
     @classmethod
     def load(cls, folder: Path, part: Slice) -> Self:
@@ -98,8 +100,10 @@ class Pool:
 
     def pick(self, rows: NDArray[np.int64]) -> Self:
         """Return only the queries in `rows`, in that order."""
-        arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
-        return type(self)(**arrays, names=self.names)
+        return type(self)(**{name: value[rows] for name, value in self._arrays().items()}, names=self.names)
+
+    def _arrays(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "names" and value is not None}
 
     def first(self, queries: int) -> Self:
         """Return the first `queries` of each data set."""

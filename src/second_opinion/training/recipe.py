@@ -25,6 +25,7 @@ class Recipe(BaseModel):
         decay_from: Step from which the rates fall, or none.
         decay_to: Step at which they have fallen to zero.
         order_weight: Weight of the order loss beside the pair loss.
+        guide_weight: Weight of the guide loss beside the pair loss, where the pool has guidance.
         weight_decay: Of matrices; vectors have none.
         averaging: Share of the averaged weights that each step keeps.
         tokens: Padded places of one forward pass; raise it on a GPU.
@@ -46,6 +47,7 @@ class Recipe(BaseModel):
     decay_from: int | None = None
     decay_to: int | None = None
     order_weight: float = 1.0
+    guide_weight: float = 1.0
     weight_decay: float = 0.01
     averaging: float = Field(default=0.99, ge=0, lt=1)
     tokens: int = 4_096

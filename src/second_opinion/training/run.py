@@ -16,7 +16,6 @@ from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.warm_start import warm_start
 
-FROZEN: Final = ("words", "positions")
 WARM_STEPS: Final = 100
 
 
@@ -49,8 +48,8 @@ class Run:
         self.progress = Progress()
         self._device = device
         self._sampler = Sampler(pool, texts, recipe.sampling())
-        for name in FROZEN:
-            getattr(network, name).requires_grad_(requires_grad=False)
+        for part in frozen_parts(network):
+            part.requires_grad_(requires_grad=False)
         self._optimizer = torch.optim.AdamW(rate_groups(network, recipe), betas=(0.9, 0.98), fused=True)
         self._lanes = Lanes(network, lanes)
         self._full_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
@@ -82,8 +81,7 @@ class Run:
         return seen
 
     def _loss(self, network: Reranker, step: Step) -> Tensor:
-        logits = self._logits(network, step)
-        return combined_loss(logits, step.targets.to(self._device), self.recipe.order_weight)
+        return combined_loss(self._logits(network, step), step, self.recipe)
 
     def _logits(self, network: Reranker, step: Step) -> Tensor:
         found, places = [], []
@@ -137,6 +135,14 @@ def train(run: Run, steps: int, path: Path, every: int, tell: Callable[[Progress
         if run.progress.step % every == 0 or run.progress.step == steps:
             run.save(path)
             tell(run.progress)
+
+
+def frozen_parts(network: Reranker) -> list[nn.Module]:
+    """Return what no run changes: embeddings of words and places, and all that only layers which stay apart read."""
+    frozen: list[nn.Module] = [network.words, network.positions]
+    if network.shape.apart:
+        frozen += [network.sides, network.norm, *list(network.layers)[: network.shape.apart]]
+    return frozen
 
 
 def trainable(network: nn.Module) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ class TokenStore:
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[int]]) -> Self:
+    def of(cls, rows: Sequence[Sequence[int] | Ids]) -> Self:
         """Lay `rows` end to end."""
         starts = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=starts[1:])
@@ -36,6 +36,10 @@ class TokenStore:
 
     def __getitem__(self, index: int) -> Ids:
         return self.ids[self.starts[index] : self.starts[index + 1]]
+
+    def pick(self, rows: NDArray[np.signedinteger]) -> Self:
+        """Return only the texts in `rows`, in that order."""
+        return self.of([self[int(row)] for row in rows])
 
     def length(self, index: int) -> int:
         """Return how many tokens a text has."""

@@ -20,14 +20,14 @@ def warm_start(network: Reranker, sampler: Sampler, steps: int, recipe: Recipe) 
     """Set `network.reading` to what explains the first `steps` steps best, and return the loss that is left."""
     seen = [sampler.step(number) for number in range(steps)]
     evidence = torch.cat([_evidence(network, one, recipe.max_length, recipe.tokens) for one in seen])
-    targets = torch.cat([one.targets for one in seen])
+    together = Step([], *(torch.cat(parts) for parts in zip(*map(_answers, seen), strict=True)))
     weight = network.reading.weight.detach().cpu().clone().requires_grad_()
     bias = network.reading.bias.detach().cpu().clone().requires_grad_()
     descent = torch.optim.LBFGS([weight, bias], max_iter=_ROUNDS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         descent.zero_grad()
-        found = combined_loss((evidence @ weight.T + bias).squeeze(-1), targets, recipe.order_weight)
+        found = combined_loss((evidence @ weight.T + bias).squeeze(-1), together, recipe)
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
@@ -36,6 +36,10 @@ def warm_start(network: Reranker, sampler: Sampler, steps: int, recipe: Recipe) 
         network.reading.weight.copy_(weight)
         network.reading.bias.copy_(bias)
     return float(loss().detach())
+
+
+def _answers(step: Step) -> tuple[Tensor, ...]:
+    return (step.targets,) if step.guidance is None else (step.targets, step.guidance)
 
 
 def _evidence(network: Reranker, step: Step, max_length: int, tokens: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -9,8 +10,9 @@ pytest.importorskip("torch", reason="training needs the `training` extra")
 pytest.importorskip("bm25s", reason="training needs the `training` extra")
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertModel
 
 from second_opinion.training.network import Reranker, Shape
 from second_opinion.training.preparation import Plan, Preparation
@@ -65,6 +67,35 @@ def bi_encoder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def exported_bert(bi_encoder: Path, tmp_path: Path) -> bytes:
+    """The same tiny BERT as PyTorch exports it to ONNX."""
+    config = BertConfig(
+        vocab_size=TINY.vocabulary,
+        hidden_size=TINY.width,
+        num_hidden_layers=TINY.layers,
+        num_attention_heads=TINY.heads,
+        intermediate_size=TINY.inner,
+        max_position_embeddings=TINY.positions,
+    )
+    model = BertModel(config, add_pooling_layer=False).eval()
+    model.load_state_dict(load_file(str(bi_encoder)))
+    path = tmp_path / "exported.onnx"
+    torch.onnx.export(_Traceable(model), torch.tensor([[101, 200, 201, 102]]), path, opset_version=17, dynamo=False)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def guide_folder(bi_encoder: Path, tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    """The tiny bi-encoder as a guide that wants a word before each query."""
+    home = tmp_path / "guide"
+    home.mkdir()
+    copyfile(bi_encoder, home / "model.safetensors")
+    tokenizer.save(str(home / "tokenizer.json"))
+    (home / "guide.json").write_text('{"pooling": "first", "query": "where is", "passage": ""}', encoding="utf-8")
+    return home
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data set of a hundred passages and as many questions, a fifth of them `dev`."""
     home = tmp_path / "things"
@@ -105,3 +136,15 @@ def prepared(folder: Path, network: Reranker, tokenizer: Tokenizer, tmp_path: Pa
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write one line each."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+class _Traceable(torch.nn.Module):
+    """A BERT under the names of its parts; the whole model's forward cannot be traced."""
+
+    def __init__(self, model: BertModel) -> None:
+        super().__init__()
+        self.embeddings, self.encoder = model.embeddings, model.encoder
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.encoder(self.embeddings(ids))[0]
+        return states

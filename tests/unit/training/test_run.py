@@ -1,4 +1,5 @@
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,14 @@ from safetensors.torch import load_file
 
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.checkpoints import land, mix, network_from, take_up
-from second_opinion.training.encoder import from_bi_encoder
+from second_opinion.training.encoder import from_bi_encoder, shape_for
 from second_opinion.training.lanes import Lanes
 from second_opinion.training.losses import pair_loss
 from second_opinion.training.measurement import network_scorer, score_pool
-from second_opinion.training.network import Reranker
+from second_opinion.training.network import SHUT, Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
-from second_opinion.training.run import FROZEN, Progress, Run, train
+from second_opinion.training.run import Progress, Run, train
 from second_opinion.training.slices import Slice
 
 RECIPE = Recipe(queries=4, candidates=3, max_length=48, warmup=2, layer_rate=1e-3)
@@ -46,8 +47,21 @@ def test_training_lowers_the_loss_and_leaves_the_words_alone(prepared: Path, net
     run = new_run(prepared, network)
     losses = [run.advance() for _ in range(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
-    for name in FROZEN:
+    for name in ("words", "positions"):
         torch.testing.assert_close(getattr(run.network, name).weight, getattr(network, name).weight, rtol=0, atol=0)
+
+
+def test_layers_that_stay_apart_are_left_alone(prepared: Path, bi_encoder: Path) -> None:
+    """The lowest layers and what feeds them keep the bi-encoder's weights to the bit; the others learn."""
+    start = from_bi_encoder(bi_encoder, replace(shape_for(bi_encoder), apart=1))
+    run = new_run(prepared, start)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    for _ in range(3):
+        run.advance()
+    changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert not {name for name in changed if name.startswith(("layers.0", "norm", "sides", "words", "positions"))}
+    assert {"layers.1.opening", "layers.1.up.weight"} <= changed
+    assert run.network.layers[0].opening.max() == SHUT
 
 
 def test_lanes_compute_what_one_thread_does(prepared: Path, network: Reranker) -> None:
@@ -109,7 +123,7 @@ def test_a_landed_checkpoint_gives_the_trained_network_back(
     for name, value in averaged.state_dict().items():
         torch.testing.assert_close(taken[name], value, rtol=1e-3, atol=1e-3)
     stored = load_file(str(tmp_path / "landed" / "model.safetensors"))
-    assert not {f"{name}.weight" for name in FROZEN} & set(stored)
+    assert not {"words.weight", "positions.weight"} & set(stored)
     assert story["progress"]["step"] == run.progress.step
     assert sorted(one.name for one in (tmp_path / "landed").iterdir()) == ["model.safetensors", "progress.json"]
 
