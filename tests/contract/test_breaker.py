@@ -60,6 +60,19 @@ def test_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert breaker.ask("near") == 0.0
 
 
+def test_a_refusal_is_remembered_and_opens_nothing(breaker: Breaker) -> None:
+    """It stands there until a call ends otherwise, and failures before it no longer count: the provider answers."""
+    break_it(breaker, 2)
+    breaker.refused("far", "it does not know the key")
+    assert breaker.state("far") == BreakerState("closed", refusal="it does not know the key")
+    assert breaker.ask("far") == 0.0
+    break_it(breaker, 2)
+    assert breaker.state("far") == BreakerState("closed", 2)
+    breaker.refused("far", "again")
+    breaker.succeeded("far")
+    assert breaker.state("far") == BreakerState("closed")
+
+
 def test_a_success_between_starts_the_count_anew(breaker: Breaker) -> None:
     """Only failures in a row count."""
     break_it(breaker, 2)
@@ -117,6 +130,7 @@ def test_without_redis_nothing_is_held_back(clock: ManualClock) -> None:
     breaker, limit = RedisBreaker(client, clock=clock, threshold=1), RedisRateLimit(client, clock=clock)
     breaker.failed("far")
     breaker.succeeded("far")
+    breaker.refused("far", "no")
     assert breaker.ask("far") == 0.0
     assert breaker.state("far") == BreakerState("closed")
     assert [limit.take("far", 1.0) for _ in range(3)] == [0.0] * 3

@@ -16,6 +16,7 @@ from second_opinion.pipeline.adapters.provider_calls import CallPolicy
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.schemas.calibration import sigmoid
 from second_opinion.schemas.errors import JobCancelled, RerankUnavailable
+from second_opinion.schemas.usage import RerankUsage
 from second_opinion.testing.models import WordReranker
 from tests.servers import infinity
 from tests.servers.rerank_provider import KEY, MODEL, RerankProvider
@@ -173,6 +174,7 @@ def test_a_server_and_this_process_agree(infinity_url: str, make_local: Callable
     logits = HttpOptions(f"{infinity_url}/rerank", infinity.MODEL, "logit", extra={"raw_scores": True}, policy=PATIENT)
     assert HttpReranker.open(logits).score(QUERY, PASSAGES[:5]) == pytest.approx(here, abs=1e-3)
     squashed = HttpOptions(f"{infinity_url}/rerank", infinity.MODEL, "probability", policy=PATIENT)
-    found, usage = HttpReranker.open(squashed).score_metered(QUERY, PASSAGES[:5])
+    heard: list[RerankUsage] = []
+    found = HttpReranker.open(squashed).score_metered(QUERY, PASSAGES[:5], meter=heard.append)
     assert found == pytest.approx([sigmoid(logit) for logit in here], abs=1e-3)
-    assert usage.tokens > 0
+    assert [usage.tokens > 0 for usage in heard] == [True]

@@ -13,7 +13,18 @@ from typing import Final
 from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.floor import judge
 from second_opinion.pipeline.fusion import fuse
-from second_opinion.pipeline.ports import Calibration, Clock, Guard, JobStore, Reranker, ScoreCache, TimeIsOver, no_guard
+from second_opinion.pipeline.ports import (
+    Calibration,
+    Clock,
+    Guard,
+    JobStore,
+    Meter,
+    Reranker,
+    ScoreCache,
+    TimeIsOver,
+    no_guard,
+    no_meter,
+)
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
@@ -40,6 +51,11 @@ class JudgementParts:
     calibration: Calibration
     of_collections: CollectionCalibrations | None = None
     scores: ScoreCache | None = None
+
+    @property
+    def model(self) -> str:
+        """The reranker as results and traces name it."""
+        return f"{self.reranker.spec.model}@{self.reranker.spec.revision}"
 
     def calibration_of(self, collection: str, calibration_id: str | None) -> Calibration:
         """Return the calibration that holds for a collection, given the id of its own one or None.
@@ -88,10 +104,16 @@ def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard:
     )
 
 
-def judge_candidates(
-    job: Job, handover: Handover, parts: JudgementParts, *, clock: Clock, guard: Guard = no_guard
+def judge_candidates(  # noqa: PLR0913 - all but three by name
+    job: Job,
+    handover: Handover,
+    parts: JudgementParts,
+    *,
+    clock: Clock,
+    guard: Guard = no_guard,
+    meter: Meter = no_meter,
 ) -> QueryResult:
-    """Return the answer to a job, or its refusal.
+    """Return the answer to a job, or its refusal; the meter hears what a provider's answers cost.
 
     Raises:
         RerankUnavailable: If the second opinion cannot be had.
@@ -111,14 +133,14 @@ def judge_candidates(
             guard=guard,
             is_over=_time_is_over(job, clock),
             known=parts.scores,
+            meter=meter,
         )
     with _timed("judge", milliseconds):
         query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
         unscored = len(handover.fusion.candidates) - len(scored)
         verdict = judge(scored, job.query.choices, query_relevance, unscored=unscored)
     milliseconds["total"] = since(job.submitted_at, clock)
-    spec = parts.reranker.spec
-    return _result(job, handover, verdict, (f"{spec.model}@{spec.revision}", calibration), milliseconds)
+    return _result(job, handover, verdict, (parts.model, calibration), milliseconds)
 
 
 def _result(

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from second_opinion.pipeline.answer import JudgementParts, judge_candidates, since
+from second_opinion.pipeline.metering import Ledger
 from second_opinion.pipeline.ports import Clock, Guard, no_guard
 from second_opinion.schemas.candidate import Handover
-from second_opinion.schemas.errors import OpinionError, ProviderRefused, RerankUnavailable
+from second_opinion.schemas.errors import OpinionError, ProviderAnswerInvalid, ProviderRefused, RerankUnavailable
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult, UnscoredPassage
 
@@ -39,37 +40,58 @@ class Panel:
         return [(name, self.members[name]) for name in wanted]
 
 
-def judge_by_panel(job: Job, handover: Handover, panel: Panel, *, clock: Clock, guard: Guard = no_guard) -> QueryResult:
+def judge_by_panel(  # noqa: PLR0913 - all but three by name
+    job: Job, handover: Handover, panel: Panel, *, clock: Clock, guard: Guard = no_guard, ledger: Ledger | None = None
+) -> QueryResult:
     """Return the verdict of the first reranker that can be had; the result names it, and those that could not.
+
+    What is spent goes to the ledger, which outlives a failure. One that has answered this query twice with what cannot
+    be used is not asked again.
 
     Raises:
         RerankUnavailable: If none can be had right now.
+        ProviderAnswerInvalid: If all that is to be had are answers that cannot be used.
         ProviderRefused: If none can be had, and trying again would not help.
         OpinionError: As `judge_candidates` does.
     """
+    account = ledger or Ledger()
+    account.begin()
     failed: dict[str, OpinionError] = {}
     for name, parts in panel.asked(job.query.choices.reranker):
-        try:
-            result = judge_candidates(job, handover, parts, clock=clock, guard=guard)
-        except NOT_TO_BE_HAD as problem:
-            failed[name] = problem
-        else:
-            return result.model_copy(update={"judged_by": name, "unavailable": tuple(failed)})
+        problem: OpinionError | None = account.given_up(name)
+        if problem is None:
+            meter = account.meter(name, parts.model)
+            try:
+                result = judge_candidates(job, handover, parts, clock=clock, guard=guard, meter=meter)
+            except NOT_TO_BE_HAD as caught:
+                problem = caught
+            else:
+                return result.model_copy(update={"judged_by": name, **_account(account)})
+        failed[name] = problem
+        account.missed(name, problem)
     raise _none_of(failed)
+
+
+def _account(ledger: Ledger) -> dict[str, Any]:
+    failures = ledger.failures
+    return {"unavailable": tuple(failures), "unavailable_because": failures, "usage": ledger.usage}
 
 
 def _none_of(failed: Mapping[str, OpinionError]) -> OpinionError:
     if len(failed) == 1:
         return next(iter(failed.values()))
     told = "; ".join(f"{name}: {problem.message}" for name, problem in failed.items())
-    away = [problem for problem in failed.values() if isinstance(problem, RerankUnavailable)]
-    if not away:
-        return ProviderRefused(told)
-    asked = [problem.retry_after for problem in away if problem.retry_after is not None]
-    return RerankUnavailable(told, retry_after=min(asked, default=None))
+    invalid = [problem for problem in failed.values() if isinstance(problem, ProviderAnswerInvalid)]
+    away = [problem for problem in failed.values() if isinstance(problem, RerankUnavailable) and problem not in invalid]
+    if away:
+        asked = [problem.retry_after for problem in away if problem.retry_after is not None]
+        return RerankUnavailable(told, retry_after=min(asked, default=None))
+    return ProviderAnswerInvalid(told) if invalid else ProviderRefused(told)
 
 
-def unjudged(job: Job, handover: Handover, problem: OpinionError, *, clock: Clock) -> QueryResult:
+def unjudged(
+    job: Job, handover: Handover, problem: OpinionError, *, clock: Clock, ledger: Ledger | None = None
+) -> QueryResult:
     """Return what retrieval found, in its own order and judged by nobody: no relevance, and nothing kept.
 
     The first `top_k` candidates have their text.
@@ -101,4 +123,5 @@ def unjudged(job: Job, handover: Handover, problem: OpinionError, *, clock: Cloc
         embedder=handover.embedder,
         reranker="",
         calibration=CalibrationSource.NONE,
+        **_account(ledger or Ledger()),
     )

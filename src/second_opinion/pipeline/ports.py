@@ -19,7 +19,7 @@ from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import Filter, Query
 from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces, Trace, TraceScope, TraceSpread
-from second_opinion.schemas.usage import RerankUsage
+from second_opinion.schemas.usage import DailyUsage, RerankerUsage, RerankUsage
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult
 
 Vectors = NDArray[np.float32]
@@ -30,9 +30,20 @@ Guard = Callable[[], None]
 TimeIsOver = Callable[[], bool]
 """Tells whether work has to end with what there is by now."""
 
+Admission = Callable[[Guard], None]
+"""Called before each request to a provider, tries again included: the place of a rate limit. May wait, asking the
+guard, or raise."""
+
+Meter = Callable[[RerankUsage], None]
+"""Told what an answer cost as soon as it is known, be the answer of use or not. Any thread may call it."""
+
 
 def no_guard() -> None:
     """Let the work go on."""
+
+
+def no_meter(usage: RerankUsage) -> None:
+    """Count nothing."""
 
 
 class Clock(Protocol):
@@ -150,13 +161,14 @@ class Reranker(Protocol):
         """
 
 
+@runtime_checkable
 class MeteredReranker(Reranker, Protocol):
     """A reranker whose scores are counted or paid for."""
 
     def score_metered(
-        self, query: str, passages: Sequence[str], *, guard: Guard = no_guard
-    ) -> tuple[list[float], RerankUsage]:
-        """Return what `score` does, and what it cost.
+        self, query: str, passages: Sequence[str], *, meter: Meter, guard: Guard = no_guard
+    ) -> list[float]:
+        """Return what `score` does; the meter hears what each answer cost, also when there are no scores in the end.
 
         Raises:
             RerankUnavailable: If no scores can be had right now.
@@ -196,11 +208,13 @@ class BreakerState:
     Attributes:
         failures: How many calls have failed in a row.
         seconds_left: For how long no call will be let through.
+        refusal: What the provider said when it refused the last call; empty when it did not.
     """
 
     state: Literal["closed", "open", "half-open"]
     failures: int = 0
     seconds_left: float = 0.0
+    refusal: str = ""
 
 
 class Breaker(Protocol):
@@ -216,11 +230,31 @@ class Breaker(Protocol):
     def failed(self, name: str) -> None:
         """Count a call that failed and may succeed later."""
 
+    def refused(self, name: str, told: str) -> None:
+        """Remember, for operators, that the provider refused a call and what it said; failures before it are forgotten.
+
+        It does not open the breaker: whoever refuses answers at once, and costs no time.
+        """
+
     def succeeded(self, name: str) -> None:
-        """Forget the failures."""
+        """Forget the failures, and the refusal."""
 
     def state(self, name: str) -> BreakerState:
         """Return how the breaker of a reranker stands."""
+
+
+class UsageBook(Protocol):
+    """What rerankers cost, by day (in UTC), counted over all workers."""
+
+    def add(self, name: str, usage: RerankUsage) -> None:
+        """Add to what a reranker has cost today. It never raises: what cannot be counted is logged."""
+
+    def read(self, days: int) -> list[DailyUsage]:
+        """Return what each reranker cost on each of the last days, today included: by day, the latest first, and name.
+
+        Raises:
+            JobStoreUnavailable: If the book cannot be read.
+        """
 
 
 class RateLimit(Protocol):
@@ -416,6 +450,9 @@ class ChunkIndex(Protocol):
     def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
         """Return chunks by id."""
 
+    def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
+
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, visible or not."""
 
@@ -547,10 +584,10 @@ class TaskQueue(Protocol):
     def retrieve(self, job_id: str) -> None:
         """Ask for a job's candidates."""
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
         """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now.
 
-        `waits` is how often the job has waited for a reranker before.
+        `waits` is how often the job has waited for a reranker before, `usage` what it has cost by then.
         """
 
     def length(self, queue: str) -> int:

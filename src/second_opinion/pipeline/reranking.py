@@ -5,8 +5,20 @@ What does not come back whole and finite is an error. It is never a low score, a
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from second_opinion.pipeline.ports import Calibration, Guard, Reranker, ScoreCache, TimedReranker, TimeIsOver, no_guard
+from second_opinion.pipeline.ports import (
+    Calibration,
+    Guard,
+    Meter,
+    MeteredReranker,
+    Reranker,
+    ScoreCache,
+    TimedReranker,
+    TimeIsOver,
+    no_guard,
+    no_meter,
+)
 from second_opinion.schemas.candidate import FusedCandidate, ScoredCandidate
 from second_opinion.schemas.chunk import passage_text
 from second_opinion.schemas.errors import DeadlineExceeded, RelevanceMissing, RerankUnavailable
@@ -21,12 +33,13 @@ def rerank(  # noqa: PLR0913 - all but two by name
     guard: Guard = no_guard,
     is_over: TimeIsOver | None = None,
     known: ScoreCache | None = None,
+    meter: Meter = no_meter,
 ) -> tuple[ScoredCandidate, ...]:
     """Return every candidate with its raw score and its relevance in [0, 1], in the order they came.
 
     Without candidates the model is not asked. With `is_over`, a reranker that can stop leaves out the candidates that
     it has not read by then; another one answers in time, or not at all. What is `known` of its scores it is not asked
-    for, and what it says is kept there. A passage that occurs twice is read once.
+    for, and what it says is kept there. A passage that occurs twice is read once. The meter hears what answers cost.
 
     Raises:
         DeadlineExceeded: If the time is over before any candidate was read.
@@ -38,7 +51,8 @@ def rerank(  # noqa: PLR0913 - all but two by name
     chunks = [fused.candidate.chunk for fused in candidates]
     passages = [passage_text(chunk.title, chunk.headings, chunk.text) for chunk in chunks]
     cached = _cached(query, passages, known)
-    computed = _computed(query, [passage for passage in passages if passage not in cached], reranker, guard, is_over)
+    scorer = _Scorer(reranker, guard, is_over, meter)
+    computed = _computed(query, [passage for passage in passages if passage not in cached], scorer)
     found = {**cached, **computed}
     read = [(fused, passage) for fused, passage in zip(candidates, passages, strict=True) if passage in found]
     if not read:
@@ -65,35 +79,48 @@ def _cached(query: str, passages: Sequence[str], known: ScoreCache | None) -> di
     return {passage: score for passage, score in found if score is not None and math.isfinite(score)}
 
 
-def _computed(
-    query: str, passages: Sequence[str], reranker: Reranker, guard: Guard, is_over: TimeIsOver | None
-) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    """A reranker with what limits and counts its work on one query."""
+
+    reranker: Reranker
+    guard: Guard
+    is_over: TimeIsOver | None
+    meter: Meter
+
+    def score(self, query: str, passages: Sequence[str]) -> Sequence[float | None]:
+        """Return a raw score for each passage, None for those that were not read in time."""
+        is_over = self.is_over
+        if is_over is None:
+            return self._whole(query, passages, self.guard)
+        if isinstance(self.reranker, TimedReranker):
+            return self.reranker.score_in_time(query, passages, is_over=is_over, guard=self.guard)
+
+        def in_time() -> None:
+            self.guard()
+            if is_over():
+                raise _nothing_in_time(len(passages))
+
+        in_time()
+        return self._whole(query, passages, in_time)
+
+    def _whole(self, query: str, passages: Sequence[str], guard: Guard) -> Sequence[float]:
+        if isinstance(self.reranker, MeteredReranker):
+            return self.reranker.score_metered(query, passages, meter=self.meter, guard=guard)
+        return self.reranker.score(query, passages, guard=guard)
+
+
+def _computed(query: str, passages: Sequence[str], scorer: _Scorer) -> dict[str, float]:
     """Return a score for each of these passages that was read in time, each text read once."""
     texts = list(dict.fromkeys(passages))
     if not texts:
-        guard()
+        scorer.guard()
         return {}
-    scores = _raw_scores(query, texts, reranker, guard, is_over)
+    scores = scorer.score(query, texts)
     if len(scores) != len(texts):
-        raise RerankUnavailable(f"{reranker.spec.model} returned {len(scores)} scores for {len(texts)} passages")
+        model = scorer.reranker.spec.model
+        raise RerankUnavailable(f"{model} returned {len(scores)} scores for {len(texts)} passages")
     return {text: score for text, score in zip(texts, scores, strict=True) if score is not None}
-
-
-def _raw_scores(
-    query: str, passages: Sequence[str], reranker: Reranker, guard: Guard, is_over: TimeIsOver | None
-) -> Sequence[float | None]:
-    if is_over is None:
-        return reranker.score(query, passages, guard=guard)
-    if isinstance(reranker, TimedReranker):
-        return reranker.score_in_time(query, passages, is_over=is_over, guard=guard)
-
-    def in_time() -> None:
-        guard()
-        if is_over():
-            raise _nothing_in_time(len(passages))
-
-    in_time()
-    return reranker.score(query, passages, guard=in_time)
 
 
 def _nothing_in_time(candidates: int) -> DeadlineExceeded:

@@ -50,6 +50,7 @@ def trace(
         milliseconds=result.milliseconds,
         embedder=result.embedder,
         reranker=result.reranker,
+        usage=result.usage,
         calibration=result.calibration,
         calibration_id=result.calibration_id,
     )

@@ -8,9 +8,11 @@ from second_opinion.schemas.base import Record, Request, Versioned
 
 DEFAULT_COLLECTION: Final = "default"
 
-CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+CollectionName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 OnUnavailable = Literal["fail", "wait", "fused"]
-RerankerNames = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(,[a-z0-9][a-z0-9_-]{0,62}){0,7}$")]
+RerankerName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+RerankerNames = Annotated[str, StringConstraints(pattern=f"^{_NAME}(,{_NAME}){{0,7}}$")]
 """One name, or several separated by commas: each is asked when those before it cannot be had."""
 Relevance = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
+from second_opinion.schemas.usage import RerankerUsage
 
 
 class AcceptDocuments(Versioned):
@@ -39,10 +40,16 @@ class RunQuery(Versioned):
 
 
 class RerankCandidates(Versioned):
-    """Score, judge and finish one job whose candidates wait in Redis; it has `waits` times waited for a reranker."""
+    """Score, judge and finish one job whose candidates wait in Redis.
+
+    Attributes:
+        waits: How often it has waited for a reranker.
+        usage: What asking rerankers has cost it by then.
+    """
 
     job_id: str
     waits: int = Field(default=0, ge=0)
+    usage: tuple[RerankerUsage, ...] = ()
 
 
 class SubmitQuery(Versioned):

@@ -9,6 +9,7 @@ from pydantic import Field
 from second_opinion.schemas.base import Record, Versioned
 from second_opinion.schemas.candidate import FusionLoss
 from second_opinion.schemas.collection import QueryDefaults
+from second_opinion.schemas.usage import RerankerUsage
 from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, RefusalReason
 
 HASH_BYTES: Final = 16
@@ -54,6 +55,7 @@ class Trace(Versioned):
             shown that reach it.
         candidates: All that were judged, in final order; `unscored` is how many more nobody had the time to read.
         cached: How many of the raw scores were known from before.
+        usage: What asking providers cost.
     """
 
     job_id: str
@@ -77,6 +79,7 @@ class Trace(Versioned):
     milliseconds: dict[str, float] = Field(default_factory=dict)
     embedder: str
     reranker: str
+    usage: tuple[RerankerUsage, ...] = ()
     calibration: CalibrationSource
     calibration_id: str | None = None
 

@@ -8,6 +8,7 @@ from pydantic import Field, computed_field
 from second_opinion.schemas.base import Record, Versioned
 from second_opinion.schemas.candidate import FusedCandidate, FusionLoss, ScoredCandidate
 from second_opinion.schemas.document import Metadata
+from second_opinion.schemas.usage import RerankerUsage
 
 
 class Outcome(StrEnum):
@@ -181,7 +182,9 @@ class QueryResult(Versioned):
         embedder: Id and revision of the bi-encoder.
         reranker: Id and revision of the model that scored, empty when none did.
         judged_by: The name of that reranker in the settings.
-        unavailable: Names of the rerankers that were asked first and could not be had.
+        unavailable: Names of the rerankers that were asked first and could not be had, or, when it is `unjudged`, of
+            all that were asked; `unavailable_because` has the error code of each.
+        usage: What asking providers cost, one entry for each that cost something, those asked in vain included.
         calibration: Where the calibration comes from; `calibration_id` names it.
     """
 
@@ -207,6 +210,8 @@ class QueryResult(Versioned):
     reranker: str
     judged_by: str = ""
     unavailable: tuple[str, ...] = ()
+    unavailable_because: dict[str, str] = Field(default_factory=dict)
+    usage: tuple[RerankerUsage, ...] = ()
     calibration: CalibrationSource
     calibration_id: str | None = None
 
@@ -215,6 +220,12 @@ class QueryResult(Versioned):
     def reranked(self) -> bool:
         """False when no second opinion could be had."""
         return self.outcome is not Outcome.UNJUDGED
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def calibrated(self) -> bool:
+        """True when relevance is a probability by some calibration, and not only an order."""
+        return self.calibration is not CalibrationSource.NONE
 
     @computed_field  # type: ignore[prop-decorator]
     @property

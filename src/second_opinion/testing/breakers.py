@@ -12,6 +12,7 @@ class MemoryBreaker:
         self._cool_down = cool_down
         self._failures: dict[str, int] = {}
         self._retry_at: dict[str, float] = {}
+        self._refusals: dict[str, str] = {}
 
     def ask(self, name: str) -> float:
         """Return 0.0 when a reranker may be called now, or the seconds until it may."""
@@ -25,18 +26,25 @@ class MemoryBreaker:
 
     def failed(self, name: str) -> None:
         """Count a call that failed and may succeed later."""
+        self._refusals.pop(name, None)
         self._failures[name] = self._failures.get(name, 0) + 1
         self._retry_at[name] = self._clock.now() + self._cool_down
 
-    def succeeded(self, name: str) -> None:
-        """Forget the failures."""
+    def refused(self, name: str, told: str) -> None:
+        """Remember a refusal and what was said; forget the failures before it."""
         self._failures.pop(name, None)
+        self._refusals[name] = told
+
+    def succeeded(self, name: str) -> None:
+        """Forget the failures, and the refusal."""
+        self._failures.pop(name, None)
+        self._refusals.pop(name, None)
 
     def state(self, name: str) -> BreakerState:
         """Return how the breaker of a reranker stands."""
         failures = self._failures.get(name, 0)
         if failures < self._threshold:
-            return BreakerState("closed", failures)
+            return BreakerState("closed", failures, refusal=self._refusals.get(name, ""))
         left = self._retry_at[name] - self._clock.now()
         return BreakerState("open", failures, left) if left > 0.0 else BreakerState("half-open", failures)
 

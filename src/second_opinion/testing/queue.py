@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence, Sized
 
 from second_opinion.schemas.document import DocumentRef
+from second_opinion.schemas.usage import RerankerUsage
 
 
 class MemoryQueue:
@@ -15,6 +16,7 @@ class MemoryQueue:
         self.retrievals: deque[str] = deque()
         self.reranks: deque[str] = deque()
         self.delays: deque[tuple[int, float]] = deque()
+        self.spent: deque[tuple[RerankerUsage, ...]] = deque()
 
     def extract(self, document: DocumentRef) -> None:
         """Ask for the text of an operation's bytes."""
@@ -28,10 +30,14 @@ class MemoryQueue:
         """Ask for a job's candidates."""
         self.retrievals.append(job_id)
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
-        """Ask for a job's candidates to be scored and judged; how long it would wait is kept in `delays`."""
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
+        """Ask for a job's candidates to be scored and judged.
+
+        How long it would wait is kept in `delays`, and what it has cost in `spent`.
+        """
         self.reranks.append(job_id)
         self.delays.append((waits, delay))
+        self.spent.append(tuple(usage))
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

@@ -3,16 +3,16 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from second_opinion.schemas.collection import RerankerName
 from second_opinion.schemas.errors import InvalidRequest
 
 BUNDLED_NAME: Final = "bundled"
 RerankerKind = Literal["onnx", "sentence-transformers", "cohere", "http", "tei"]
 REMOTE: Final = frozenset({"cohere", "http", "tei"})
-RerankerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
 class RerankerDefinition(BaseModel):

@@ -17,6 +17,7 @@ from second_opinion.schemas.messages import (
     RerankCandidates,
     RunQuery,
 )
+from second_opinion.schemas.usage import RerankerUsage
 from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
 
 LONGEST_DELAY: Final = 30.0
@@ -41,9 +42,10 @@ class CeleryTaskQueue:
         """Ask for a job's candidates."""
         self.send(RETRIEVE, RunQuery(job_id=job_id))
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0) -> None:
+    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
         """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now."""
-        self.send(RERANK, RerankCandidates(job_id=job_id, waits=waits), delay=min(delay, LONGEST_DELAY))
+        message = RerankCandidates(job_id=job_id, waits=waits, usage=tuple(usage))
+        self.send(RERANK, message, delay=min(delay, LONGEST_DELAY))
 
     def send(self, task: str, message: Versioned, *, delay: float = 0.0) -> None:
         """Send a message to the queue of its task, to be worked on after `delay` seconds.

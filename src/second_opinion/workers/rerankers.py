@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from redis import Redis
 
 from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.redis.breakers import RedisBreaker, RedisRateLimit
 from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.usage import RedisUsage
 from second_opinion.pipeline.calibration import (
     FittedCalibration,
     NoCalibration,
@@ -19,7 +21,7 @@ from second_opinion.pipeline.calibration import (
     score_canaries,
 )
 from second_opinion.pipeline.guarded_reranker import GuardedReranker, RateAdmission
-from second_opinion.pipeline.ports import Breaker, Guard, RateLimit, Reranker
+from second_opinion.pipeline.ports import Admission, Breaker, RateLimit, Reranker, UsageBook
 from second_opinion.schemas.calibration import CalibrationKey, RerankerRecord
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.schemas.verdict import CalibrationSource
@@ -31,7 +33,6 @@ CALIBRATION_FILE: Final = "calibration.json"
 BREAKER_TIMEOUT: Final = 1.0
 """Seconds that asking a breaker may take: a call to a provider waits for it."""
 OptionsT = TypeVar("OptionsT")
-Admission = Callable[[Guard], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,45 @@ class OpenedReranker:
 
 def open_breaker(settings: Settings) -> RedisBreaker:
     """Return the circuit breakers that all workers share."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, BREAKER_TIMEOUT))
-    return RedisBreaker(client, clock=SystemClock(), namespace=settings.index_prefix)
+    return RedisBreaker(
+        _impatient(settings),
+        clock=SystemClock(),
+        threshold=settings.breaker_threshold,
+        cool_down=settings.breaker_cool_down,
+        namespace=settings.index_prefix,
+    )
 
 
 def open_rate_limit(settings: Settings) -> RedisRateLimit:
     """Return the rate limits that all workers share."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, BREAKER_TIMEOUT))
-    return RedisRateLimit(client, clock=SystemClock(), namespace=settings.index_prefix)
+    return RedisRateLimit(_impatient(settings), clock=SystemClock(), namespace=settings.index_prefix)
+
+
+def open_usage(settings: Settings) -> RedisUsage:
+    """Return the book of what rerankers cost, which all workers share."""
+    return RedisUsage(_impatient(settings), clock=SystemClock(), namespace=settings.index_prefix)
+
+
+def _impatient(settings: Settings) -> Redis:
+    return connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, BREAKER_TIMEOUT))
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimits:
+    """What all workers share of the providers.
+
+    Attributes:
+        book: Where their cost is kept; None where it is not.
+    """
+
+    breaker: Breaker
+    limit: RateLimit
+    book: UsageBook | None = None
+
+
+def open_limits(settings: Settings) -> SharedLimits:
+    """Return what all workers share."""
+    return SharedLimits(open_breaker(settings), open_rate_limit(settings), open_usage(settings))
 
 
 def open_rerankers(settings: Settings) -> list[OpenedReranker]:
@@ -79,22 +111,19 @@ def open_rerankers(settings: Settings) -> list[OpenedReranker]:
         ModelUnusable: If a model cannot be used, or its calibration belongs to another one.
         ExtraMissing: If a kind needs a part of the package that is not installed.
     """
-    definitions, breaker, limit = settings.reranker_definitions(), open_breaker(settings), open_rate_limit(settings)
-    return [
-        open_reranker(name, definitions[name], settings, breaker=breaker, limit=limit)
-        for name in settings.served_rerankers()
-    ]
+    definitions, limits = settings.reranker_definitions(), open_limits(settings)
+    return [open_reranker(name, definitions[name], settings, limits) for name in settings.served_rerankers()]
 
 
 def open_reranker(
-    name: str, definition: RerankerDefinition, settings: Settings, *, breaker: Breaker, limit: RateLimit
+    name: str, definition: RerankerDefinition, settings: Settings, limits: SharedLimits
 ) -> OpenedReranker:
     """Return one reranker.
 
     Raises:
         OpinionError: As `open_rerankers` does.
     """
-    reranker = _KINDS[definition.kind](name, definition, settings, limit)
+    reranker = _KINDS[definition.kind](name, definition, settings, limits.limit)
     path = definition.calibration or _beside(definition)
     if not definition.is_remote:
         found = calibration_for(reranker, path) if path else NoCalibration(reranker.spec.scale)
@@ -104,7 +133,8 @@ def open_reranker(
         artefact = load_artefact(path)
         check_key(artefact, reranker.spec)
         calibration = FittedCalibration(artefact, CalibrationSource.SHIPPED)
-    return OpenedReranker(name, GuardedReranker(reranker, name, breaker), calibration, is_remote=True)
+    guarded = GuardedReranker(reranker, name, limits.breaker, limits.book)
+    return OpenedReranker(name, guarded, calibration, is_remote=True)
 
 
 def _beside(definition: RerankerDefinition) -> Path | None:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from second_opinion.schemas.errors import OpinionError, Overloaded, RerankUnavailable
+from second_opinion.schemas.errors import OpinionError, Overloaded, ProviderAnswerInvalid, RerankUnavailable
 
 BASE_SECONDS: Final = 0.25
 CAP_SECONDS: Final = 5.0
-RERANK_TRIES: Final = 3
+RERANK_TRIES: Final = 2
 """Rerankers try again by themselves, and what happens without one is the query's own choice."""
+MOST_WAITS_FOR_AN_ANSWER: Final = 1
+"""An answer that cannot be used was paid for: it is asked for once more, and no more."""
 WAIT_BASE_SECONDS: Final = 1.0
 WAIT_CAP_SECONDS: Final = 30.0
 LEAST_LEFT_SECONDS: Final = 0.5
@@ -58,6 +60,8 @@ def wait_for_reranker(
         asked: Seconds that the reranker asks us to wait.
     """
     if not error.transient or seconds_left < LEAST_LEFT_SECONDS:
+        return GiveUp()
+    if isinstance(error, ProviderAnswerInvalid) and waits >= MOST_WAITS_FOR_AN_ANSWER:
         return GiveUp()
     pause = min(WAIT_CAP_SECONDS, WAIT_BASE_SECONDS * 2 ** min(waits, 10)) * (0.5 + jitter / 2)
     return RetryAfter(min(max(pause, asked), WAIT_CAP_SECONDS, seconds_left / 2))

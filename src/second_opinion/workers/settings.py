@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance
+from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance, RerankerName
 from second_opinion.schemas.errors import InvalidRequest
-from second_opinion.workers.definitions import RerankerDefinition, RerankerName, read_definitions
+from second_opinion.workers.definitions import RerankerDefinition, read_definitions
 
 Seconds = Annotated[float, Field(gt=0)]
 STACK_FILE = "stack.json"
@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     """Name of the reranker that a rerank worker asks first."""
     reranker_fallbacks: str = ""
     """Names of those that it asks when that one cannot be had, in their order, separated by commas."""
+    breaker_threshold: int = Field(default=5, ge=1, le=1_000_000)
+    """Failures in a row after which all rerank workers leave a provider alone."""
+    breaker_cool_down: Seconds = 30.0
+    """Seconds for which they do; then one call looks whether it is back."""
     model_threads: int = Field(default=0, ge=0, le=256)
     """Runner threads of a model; 0 is one for each core."""
 

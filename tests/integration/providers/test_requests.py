@@ -7,7 +7,7 @@ from second_opinion.pipeline.adapters.cohere_reranker import CohereOptions, Cohe
 from second_opinion.pipeline.adapters.http_reranker import HttpOptions, HttpReranker
 from second_opinion.pipeline.calibration import NoCalibration
 from second_opinion.pipeline.ports import Guard
-from second_opinion.schemas.errors import ModelUnusable, ProviderRefused, RerankUnavailable
+from second_opinion.schemas.errors import ModelUnusable, ProviderAnswerInvalid, ProviderRefused, RerankUnavailable
 from second_opinion.schemas.usage import RerankUsage
 from second_opinion.schemas.verdict import CalibrationSource
 from second_opinion.testing.models import WordReranker
@@ -56,10 +56,11 @@ def test_more_than_a_thousand_candidates_are_split(provider: FaultyProvider) -> 
     real = WordReranker()
     passages = [f"word{number} question" if number % 2 else "nothing" for number in range(2_500)]
     with RerankProvider(real) as whole:
-        scores, usage = cohere(whole.url).score_metered("a question", passages)
+        heard: list[RerankUsage] = []
+        scores = cohere(whole.url).score_metered("a question", passages, meter=heard.append)
         assert [len(asked.body["documents"]) for asked in whole.asked] == [1_000, 1_000, 500]
         again = cohere(whole.url, batch=7).score("a question", passages[:100])
-    assert usage == RerankUsage(requests=3, search_units=25.0)
+    assert sum(heard, RerankUsage()) == RerankUsage(requests=3, search_units=25.0)
     assert scores[:100] == again
     assert [score > 0.4 for score in scores] == [bool(number % 2) for number in range(2_500)]
 
@@ -68,8 +69,21 @@ def test_tokens_are_counted_where_a_server_says_them() -> None:
     """What other providers bill by is read from their answers."""
     with RerankProvider(WordReranker()) as provider:
         options = HttpOptions(f"{provider.url}/rerank", MODEL, "probability")
-        _, usage = HttpReranker.open(options).score_metered("question", ["four", "five!"])
-    assert usage == RerankUsage(requests=1, tokens=9)
+        heard: list[RerankUsage] = []
+        HttpReranker.open(options).score_metered("question", ["four", "five!"], meter=heard.append)
+    assert heard == [RerankUsage(requests=1, tokens=9)]
+
+
+def test_an_answer_that_cannot_be_used_is_counted(provider: FaultyProvider) -> None:
+    """It is paid for like any other, and so is the part of a list that came before a failure."""
+    heard: list[RerankUsage] = []
+    options = CohereOptions(MODEL, SecretStr(KEY), provider.url, batch=2, policy=HASTY)
+    billed = {"meta": {"billed_units": {"search_units": 1}}}
+    good = {"results": [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relevance_score": 0.25}], **billed}
+    provider.plan += [faults.status(200, good), faults.status(500), faults.status(200, {"results": [], **billed})]
+    with pytest.raises(ProviderAnswerInvalid):
+        CohereReranker.open(options).score_metered("question", ["a", "b", "c"], meter=heard.append)
+    assert heard == [RerankUsage(requests=1, search_units=1.0)] * 2
 
 
 def test_a_batch_limit_is_found_and_remembered() -> None:

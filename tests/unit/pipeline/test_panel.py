@@ -5,29 +5,35 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import NoCalibration
 from second_opinion.pipeline.guarded_reranker import GuardedReranker, RateAdmission
+from second_opinion.pipeline.metering import Ledger
 from second_opinion.pipeline.panel import Panel, judge_by_panel, unjudged
-from second_opinion.pipeline.ports import Guard, no_guard
+from second_opinion.pipeline.ports import Guard, Meter, no_guard
 from second_opinion.schemas.errors import (
     DeadlineExceeded,
     JobCancelled,
     OpinionError,
+    ProviderAnswerInvalid,
     ProviderRefused,
     RerankRateLimited,
     RerankUnavailable,
     TextUnreadable,
 )
 from second_opinion.schemas.job import Job, JobState
+from second_opinion.schemas.usage import RerankUsage
 from second_opinion.schemas.verdict import CalibrationSource, Outcome, QueryResult
 from second_opinion.testing.breakers import MemoryBreaker, MemoryRateLimit
 from second_opinion.testing.builders import a_fused, a_handover, a_query
 from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.models import WordReranker
+from second_opinion.testing.usage import MemoryUsage
 
 CLOCK = ManualClock()
+CALL = RerankUsage(requests=1, search_units=1.5)
 
 
 class Provider:
@@ -50,7 +56,26 @@ def a_panel(**providers: Provider) -> Panel:
     return Panel({name: JudgementParts(one, NoCalibration("logit")) for name, one in providers.items()})
 
 
-def ask(panel: Panel, **choices: object) -> QueryResult:
+class Billed(Provider):
+    """Counts words, and says what each call cost, whether it can be used or not."""
+
+    def score_metered(
+        self, query: str, passages: Sequence[str], *, meter: Meter, guard: Guard = no_guard
+    ) -> list[float]:
+        """Answer, or fail; it is paid for either way."""
+        for _ in passages:
+            meter(CALL)
+        return self.score(query, passages, guard=guard)
+
+
+def billed_panel(book: MemoryUsage, **providers: Provider) -> Panel:
+    """Return providers behind their breakers, with the book of the day."""
+    breaker = MemoryBreaker(clock=CLOCK)
+    guarded = {name: GuardedReranker(one, name, breaker, book) for name, one in providers.items()}
+    return Panel({name: JudgementParts(one, NoCalibration("logit")) for name, one in guarded.items()})
+
+
+def ask(panel: Panel, ledger: Ledger | None = None, **choices: object) -> QueryResult:
     now = CLOCK.now()
     job = Job(
         job_id="job-1",
@@ -59,7 +84,7 @@ def ask(panel: Panel, **choices: object) -> QueryResult:
         submitted_at=now,
         expires_at=now + 60.0,
     )
-    return judge_by_panel(job, a_handover(a_fused(1), a_fused(2)), panel, clock=CLOCK)
+    return judge_by_panel(job, a_handover(a_fused(1), a_fused(2)), panel, clock=CLOCK, ledger=ledger)
 
 
 def away() -> Provider:
@@ -96,8 +121,59 @@ def test_when_none_can_be_had_all_are_named() -> None:
     with pytest.raises(RerankUnavailable, match="first: it does not answer; second: 401") as caught:
         ask(a_panel(first=away(), second=Provider(ProviderRefused("401"))))
     assert caught.value.retry_after == 9.0
+    with pytest.raises(ProviderAnswerInvalid, match="first: a web page; second: 401"):
+        ask(a_panel(first=Provider(ProviderAnswerInvalid("a web page")), second=Provider(ProviderRefused("401"))))
     with pytest.raises(ProviderRefused, match="one: 401; two: 403"):
         ask(a_panel(one=Provider(ProviderRefused("401")), two=Provider(ProviderRefused("403"))))
+
+
+def test_what_was_paid_is_in_the_result_by_reranker() -> None:
+    """Several calls add up, one asked in vain is told apart from the one that judged, and the day's book agrees."""
+    book = MemoryUsage(clock=CLOCK)
+    panel = billed_panel(book, far=Billed(ProviderAnswerInvalid("a web page")), near=Billed(), last=Billed())
+    result = ask(panel)
+    spent = {one.name: one for one in result.usage}
+    assert {name: (one.requests, one.search_units, one.unusable) for name, one in spent.items()} == {
+        "far": (2, 3.0, 1),
+        "near": (2, 3.0, 0),
+    }
+    assert spent["near"].reranker == result.reranker
+    assert result.unavailable_because == {"far": "provider_answer_invalid"}
+    assert [(one.name, one.requests, one.unusable) for one in book.read(1)] == [("far", 2, 1), ("near", 2, 0)]
+    assert QueryResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_what_costs_nothing_has_no_usage() -> None:
+    """A local reranker is not metered."""
+    assert ask(a_panel(first=Provider())).usage == ()
+
+
+def test_an_unusable_answer_is_bought_twice_at_most() -> None:
+    """However often the query comes back, a third answer is not paid for; others have their turn at once."""
+    spoiled = Billed(ProviderAnswerInvalid("a web page"))
+    panel, ledger = billed_panel(MemoryUsage(clock=CLOCK), far=spoiled, near=away()), Ledger()
+    for _ in range(4):
+        with pytest.raises(RerankUnavailable):
+            ask(panel, ledger)
+        ledger = Ledger(ledger.usage)
+    assert spoiled.calls == 2
+    with pytest.raises(ProviderAnswerInvalid, match="answered 2 times"):
+        ask(panel, ledger, reranker="far")
+    assert ledger.usage[0].search_units == 6.0
+
+
+def test_a_refusal_is_loud() -> None:
+    """Another reranker may judge, but the log, the breaker's state and the result say who refused."""
+    breaker = MemoryBreaker(clock=CLOCK)
+    refusing = GuardedReranker(Provider(ProviderRefused("it does not know the key")), "far", breaker)
+    panel = Panel({"far": JudgementParts(refusing, NoCalibration("logit")), **a_panel(near=Provider()).members})
+    with capture_logs() as lines:
+        result = ask(panel)
+    assert (result.judged_by, result.unavailable_because) == ("near", {"far": "provider_refused"})
+    assert [(line["event"], line["log_level"], line["reranker"]) for line in lines] == [
+        ("provider_refused", "error", "far")
+    ]
+    assert breaker.state("far").refusal == "it does not know the key"
 
 
 @pytest.mark.parametrize("problem", [TextUnreadable("x"), JobCancelled("x"), DeadlineExceeded("x")])

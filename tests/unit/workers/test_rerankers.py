@@ -23,7 +23,7 @@ from second_opinion.testing.jobs import MemoryJobs
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.queue import MemoryQueue
 from second_opinion.workers.definitions import RerankerDefinition
-from second_opinion.workers.rerankers import OpenedReranker, open_reranker, open_rerankers
+from second_opinion.workers.rerankers import OpenedReranker, SharedLimits, open_reranker, open_rerankers
 from second_opinion.workers.settings import Settings
 
 FAR = {"kind": "http", "model": "some/model", "options": {"url": "http://127.0.0.1:9/rerank", "scale": "logit"}}
@@ -41,8 +41,7 @@ def opened(definition: dict[str, Any], tmp_path: Path) -> OpenedReranker:
         "far",
         RerankerDefinition.model_validate(definition),
         settings_with(tmp_path),
-        breaker=MemoryBreaker(clock=clock),
-        limit=MemoryRateLimit(clock=clock),
+        SharedLimits(MemoryBreaker(clock=clock), MemoryRateLimit(clock=clock)),
     )
 
 

@@ -7,6 +7,7 @@ from second_opinion.schemas.errors import (
     InternalError,
     OpinionError,
     Overloaded,
+    ProviderAnswerInvalid,
     ProviderRefused,
     RerankUnavailable,
     StoreUnavailable,
@@ -71,6 +72,13 @@ def test_waiting_for_a_reranker(waits: int, seconds_left: float, asked: float, e
     """Pauses grow to half a minute, heed what the provider asks for, and leave room for a last try in time."""
     problem = RerankUnavailable("away")
     assert wait_for_reranker(problem, waits=waits, seconds_left=seconds_left, jitter=0.0, asked=asked) == expected
+
+
+def test_an_unusable_answer_is_waited_for_once() -> None:
+    """It was paid for: a second one is no accident."""
+    problem = ProviderAnswerInvalid("a web page")
+    assert wait_for_reranker(problem, waits=0, seconds_left=60.0, jitter=0.0) == RetryAfter(0.5)
+    assert wait_for_reranker(problem, waits=1, seconds_left=60.0, jitter=0.0) == GiveUp()
 
 
 def test_a_refusal_is_not_waited_out() -> None:

@@ -1,17 +1,18 @@
 """The models: their files are whole, they load, and they say what they said when they were made."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
 from second_opinion.gateway.doctor.findings import Finding, failed, failed_with, warning, well
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
-from second_opinion.pipeline.ports import Breaker
+from second_opinion.pipeline.ports import BreakerState
 from second_opinion.schemas.errors import OpinionError
+from second_opinion.schemas.usage import DailyUsage
 from second_opinion.schemas.verdict import CalibrationSource
-from second_opinion.workers.rerankers import OpenedReranker, open_breaker, open_rate_limit, open_reranker
+from second_opinion.workers.rerankers import OpenedReranker, open_limits, open_reranker
 from second_opinion.workers.settings import Settings
 
 QUESTION: Final = "How long can opened milk be kept in the refrigerator?"
@@ -33,23 +34,34 @@ def check_embedder(settings: Settings) -> Iterator[Finding]:
 
 def check_reranker(settings: Settings) -> Iterator[Finding]:
     """Load the rerankers and their calibrations; see that an answer beats another text. Providers are not asked."""
-    definitions, breaker, limit = settings.reranker_definitions(), open_breaker(settings), open_rate_limit(settings)
+    definitions, limits = settings.reranker_definitions(), open_limits(settings)
     for name in settings.served_rerankers():
         part = "reranker" if name == settings.reranker else f"reranker {name}"
         try:
-            opened = open_reranker(name, definitions[name], settings, breaker=breaker, limit=limit)
-            yield _provider(part, opened, breaker) if opened.is_remote else _model(part, opened)
+            opened = open_reranker(name, definitions[name], settings, limits)
+            if opened.is_remote:
+                spent = [one for one in limits.book.read(1) if one.name == name] if limits.book is not None else []
+                yield _provider(part, opened, limits.breaker.state(name), spent)
+            else:
+                yield _model(part, opened)
         except OpinionError as problem:
             yield failed_with(part, problem)
 
 
-def _provider(part: str, opened: OpenedReranker, breaker: Breaker) -> Finding:
-    spec, state = opened.reranker.spec, breaker.state(opened.name)
+def _provider(part: str, opened: OpenedReranker, state: BreakerState, spent: Sequence[DailyUsage]) -> Finding:
+    spec = opened.reranker.spec
     told = f"{spec.model} at {spec.revision}, calibration {opened.calibration.id or 'none'}, breaker {state.state}"
+    told += "".join(f", {one.requests:,} requests and {one.search_units:g} search units today" for one in spent)
+    if state.refusal:
+        hint = (
+            "Correct its definition in OPINION_RERANKERS, its key or the account, and start the rerank workers again."
+        )
+        return failed(part, f"{told}; it refused the last call: {state.refusal}", hint)
     if state.state == "closed":
         return well(part, told)
-    hint = "It failed again and again: look at its status, its key and the network. The breaker closes by itself."
-    return warning(part, f"{told} after {state.failures} failures", hint)
+    left = f" and left alone for {state.seconds_left:.0f} s" if state.state == "open" else ""
+    hint = "Look at its status and the network: opinion logs rerank. The breaker closes with the first call that works."
+    return warning(part, f"{told} after {state.failures} failures in a row{left}", hint)
 
 
 def _model(part: str, opened: OpenedReranker) -> Finding:

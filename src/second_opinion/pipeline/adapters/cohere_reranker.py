@@ -14,15 +14,9 @@ from second_opinion.pipeline.adapters.provider_answers import (
     scores_in_order,
     usage_of,
 )
-from second_opinion.pipeline.adapters.provider_calls import (
-    Admission,
-    CallPolicy,
-    ProviderCalls,
-    admit_at_once,
-    retry_after,
-)
+from second_opinion.pipeline.adapters.provider_calls import CallPolicy, ProviderCalls, admit_at_once, retry_after
 from second_opinion.pipeline.adapters.provider_http import HTTP_ERRORS, endpoint, open_client, place, translated
-from second_opinion.pipeline.ports import Guard, RerankerSpec, no_guard
+from second_opinion.pipeline.ports import Admission, Guard, Meter, RerankerSpec, no_guard, no_meter
 from second_opinion.schemas.errors import (
     ExtraMissing,
     ModelUnusable,
@@ -30,7 +24,6 @@ from second_opinion.schemas.errors import (
     ProviderAnswerInvalid,
     RerankUnavailable,
 )
-from second_opinion.schemas.usage import RerankUsage
 
 try:
     from cohere import ClientV2
@@ -117,33 +110,30 @@ class CohereReranker:
             ProviderAnswerInvalid: If what it answers is not one usable score for each passage.
             ProviderRefused: If it does not let us in, or refuses the request.
         """
-        return self.score_metered(query, passages, guard=guard)[0]
+        return self.score_metered(query, passages, meter=no_meter, guard=guard)
 
     def score_metered(
-        self, query: str, passages: Sequence[str], *, guard: Guard = no_guard
-    ) -> tuple[list[float], RerankUsage]:
-        """Return what `score` does, and how many requests and search units it took.
+        self, query: str, passages: Sequence[str], *, meter: Meter, guard: Guard = no_guard
+    ) -> list[float]:
+        """Return what `score` does; the meter hears the search units of each answer.
 
         Raises:
             OpinionError: As `score` does.
         """
         guard()
         scores: list[float] = []
-        usage = RerankUsage()
         until = self._calls.patience()
         for start in range(0, len(passages), self._options.batch):
             batch = [readable(passage) for passage in passages[start : start + self._options.batch]]
-            request = partial(self._request, readable(query), batch)
-            found, cost = self._calls.call(request, until=until, guard=guard)
-            scores += found
-            usage += cost
-        return scores, usage
+            request = partial(self._request, readable(query), batch, meter)
+            scores += self._calls.call(request, until=until, guard=guard)
+        return scores
 
     def close(self) -> None:
         """Close the connections; calls that come later fail as unavailable."""
         self._http.close()
 
-    def _request(self, query: str, batch: list[str]) -> tuple[list[float], RerankUsage]:
+    def _request(self, query: str, batch: list[str], meter: Meter) -> list[float]:
         provider = self._calls.provider
         if self._http.is_closed:
             raise RerankUnavailable(f"the client of {provider} is closed")
@@ -155,8 +145,8 @@ class CohereReranker:
             raise translated(provider, problem) from None
         except Exception as problem:  # noqa: BLE001 - whatever the SDK makes of an answer that is not of its form
             raise ProviderAnswerInvalid(f"{provider}'s answer cannot be read ({type(problem).__name__})") from None
-        scores = scores_in_order(answer, len(batch), scale=self.spec.scale, provider=provider)
-        return scores, usage_of(answer)
+        meter(usage_of(answer))
+        return scores_in_order(answer, len(batch), scale=self.spec.scale, provider=provider)
 
     def _ask(self, query: str, batch: list[str]) -> Any:
         options = self._options

@@ -15,24 +15,15 @@ from second_opinion.pipeline.adapters.provider_answers import (
     scores_in_order,
     usage_of,
 )
-from second_opinion.pipeline.adapters.provider_calls import (
-    Admission,
-    CallPolicy,
-    ProviderCalls,
-    admit_at_once,
-    retry_after,
-)
+from second_opinion.pipeline.adapters.provider_calls import CallPolicy, ProviderCalls, admit_at_once, retry_after
 from second_opinion.pipeline.adapters.provider_http import HTTP_ERRORS, endpoint, open_client, place, translated
-from second_opinion.pipeline.ports import Guard, RerankerSpec, no_guard
+from second_opinion.pipeline.ports import Admission, Guard, Meter, RerankerSpec, no_guard, no_meter
 from second_opinion.schemas.calibration import Scale
 from second_opinion.schemas.errors import OpinionError, ProviderAnswerInvalid, RerankUnavailable
-from second_opinion.schemas.usage import RerankUsage
 
 Contract = Literal["cohere", "tei"]
 BATCHES: Final[Mapping[Contract, int]] = {"cohere": 1_000, "tei": 32}
 _TOO_LARGE: Final[Mapping[Contract, frozenset[int]]] = {"cohere": frozenset({413}), "tei": frozenset({413, 422})}
-
-_Found = tuple[list[float], RerankUsage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +99,12 @@ class HttpReranker:
             ProviderAnswerInvalid: If what it answers is not one usable score for each passage.
             ProviderRefused: If it does not let us in, or refuses the request.
         """
-        return self.score_metered(query, passages, guard=guard)[0]
+        return self.score_metered(query, passages, meter=no_meter, guard=guard)
 
-    def score_metered(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> _Found:
-        """Return what `score` does, and how many requests and tokens it took.
+    def score_metered(
+        self, query: str, passages: Sequence[str], *, meter: Meter, guard: Guard = no_guard
+    ) -> list[float]:
+        """Return what `score` does; the meter hears the tokens of each answer.
 
         A server that finds a request too large gets it in halves, and from then on smaller ones.
 
@@ -121,24 +114,23 @@ class HttpReranker:
         guard()
         asked, texts = readable(query), [readable(passage) for passage in passages]
         scores: list[float] = []
-        usage, until, size = RerankUsage(), self._calls.patience(), self._batch
+        until, size = self._calls.patience(), self._batch
         while len(scores) < len(texts):
             batch = texts[len(scores) : len(scores) + size]
-            found = self._calls.call(partial(self._request, asked, batch), until=until, guard=guard)
+            found = self._calls.call(partial(self._request, asked, batch, meter), until=until, guard=guard)
             if found is None:
                 size = (len(batch) + 1) // 2
                 continue
-            scores += found[0]
-            usage += found[1]
+            scores += found
         # Only now is it known that it was the number of passages, and not one of them, that was too much.
         self._batch = min(self._batch, size)
-        return scores, usage
+        return scores
 
     def close(self) -> None:
         """Close the connections; calls that come later fail as unavailable."""
         self._http.close()
 
-    def _request(self, query: str, batch: list[str]) -> _Found | None:
+    def _request(self, query: str, batch: list[str], meter: Meter) -> list[float] | None:
         """Return the scores of one batch; None when the server takes only smaller ones."""
         provider, contract = self._calls.provider, self._options.contract
         if self._http.is_closed:
@@ -152,7 +144,8 @@ class HttpReranker:
         if not response.is_success:
             raise self._refusal(response.status_code, response.content, response.headers.get("retry-after"))
         answer = self._parsed(response.content)
-        return scores_in_order(answer, len(batch), scale=self.spec.scale, provider=provider), usage_of(answer)
+        meter(usage_of(answer))
+        return scores_in_order(answer, len(batch), scale=self.spec.scale, provider=provider)
 
     def _body(self, query: str, batch: list[str]) -> dict[str, Any]:
         options = self._options

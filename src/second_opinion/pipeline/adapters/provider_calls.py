@@ -15,13 +15,11 @@ from itertools import count
 from random import SystemRandom
 from typing import Final, Generic, TypeVar
 
-from second_opinion.pipeline.ports import Guard
+from second_opinion.pipeline.ports import Admission, Guard
 from second_opinion.schemas.errors import InternalError, OpinionError, ProviderAnswerInvalid, RerankUnavailable
 
 GUARD_SECONDS: Final = 0.05
 AnswerT = TypeVar("AnswerT")
-Admission = Callable[[Guard], None]
-"""Called before each request, tries again included: the place of a rate limit. May wait, asking the guard, or raise."""
 
 _random: Final = SystemRandom()
 

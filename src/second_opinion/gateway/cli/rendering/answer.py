@@ -93,7 +93,8 @@ def warnings(result: QueryResult) -> Iterator[str]:
     if result.outcome is Outcome.UNJUDGED:
         yield result.sentence
     elif result.unavailable:
-        yield f"{', '.join(result.unavailable)} could not be had: {result.judged_by} judged instead."
+        reasons = ", ".join(f"{name} ({code})" for name, code in result.unavailable_because.items())
+        yield f"{reasons} could not be had: {result.judged_by} judged instead."
     if result.partial:
         yield f"Partial: {result.scored} of {result.candidates} candidates were read before the deadline."
     if result.reranked and result.calibration is CalibrationSource.NONE:

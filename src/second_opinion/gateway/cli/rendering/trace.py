@@ -17,6 +17,7 @@ from second_opinion.gateway.cli.rendering.records import moment
 from second_opinion.gateway.cli.text import BAR_CELLS, bar, one_line, shortened, squeezed
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR, ChunkHit
 from second_opinion.schemas.trace import Trace, TracedCandidate
+from second_opinion.schemas.usage import RerankerUsage
 from second_opinion.schemas.verdict import Decision
 
 DROPPED_SHOWN: Final = 12
@@ -98,11 +99,17 @@ def _facts(trace: Trace) -> Iterator[Text]:
         ("ended", f"{trace.outcome.value}: {trace.kept} of {len(trace.candidates)} kept{best}"),
         ("choices", f"floor {floor_text(choices.floor)}, {caps}"),
         ("reranker", f"{trace.reranker}, calibration {trace.calibration_id or 'none'} ({trace.calibration.value})"),
+        *([("cost", "; ".join(map(_cost, trace.usage)))] if trace.usage else []),
         ("embedder", trace.embedder),
         ("milliseconds", " · ".join(spent)),
     ]
     for name, value in facts:
         yield Text.assemble((f"{name:>13}  ", "dim"), squeezed(value))
+
+
+def _cost(one: RerankerUsage) -> str:
+    amounts = ((one.requests, "requests"), (one.search_units, "search units"), (one.tokens, "tokens"))
+    return f"{one.name}: " + ", ".join(f"{amount:,g} {unit}" for amount, unit in amounts if amount)
 
 
 def _table(view: TraceView, *, everything: bool, width: int) -> Iterator[Text]:

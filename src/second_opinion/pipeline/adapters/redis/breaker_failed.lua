@@ -5,6 +5,7 @@
 --
 -- Returns the failures in a row.
 
+redis.call('HDEL', KEYS[1], 'refusal')
 local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
 if failures >= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'retry_at', string.format('%.6f', tonumber(ARGV[1]) + tonumber(ARGV[3])))

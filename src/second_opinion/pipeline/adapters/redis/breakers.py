@@ -1,13 +1,11 @@
 """Circuit breakers and rate limits, shared by all workers through Redis. Without Redis nothing is held back."""
 
-from importlib.resources import files
 from typing import Any, Final, cast
 
 import structlog
 from redis import Redis
-from redis.commands.core import Script
 
-from second_opinion.pipeline.adapters.redis.connection import redis_errors
+from second_opinion.pipeline.adapters.redis.connection import redis_errors, script
 from second_opinion.pipeline.adapters.redis.keys import Keys
 from second_opinion.pipeline.ports import BreakerState, Clock
 from second_opinion.schemas.errors import OpinionError
@@ -17,6 +15,7 @@ log = structlog.get_logger(__name__)
 THRESHOLD: Final = 5
 COOL_DOWN_SECONDS: Final = 30.0
 LIVE_MILLISECONDS: Final = 3_600_000
+REFUSAL_MILLISECONDS: Final = 86_400_000
 
 
 class RedisBreaker:
@@ -43,8 +42,9 @@ class RedisBreaker:
         self._threshold = threshold
         self._cool_down = cool_down
         self._keys = Keys(namespace)
-        self._ask = _script(client, "breaker_ask.lua")
-        self._failed = _script(client, "breaker_failed.lua")
+        self._ask = script(client, "breaker_ask.lua")
+        self._failed = script(client, "breaker_failed.lua")
+        self._refused = script(client, "breaker_refused.lua")
 
     def ask(self, name: str) -> float:
         """Return 0.0 when a reranker may be called now, or the seconds until it may."""
@@ -66,8 +66,16 @@ class RedisBreaker:
             if failures == self._threshold:
                 log.warning("breaker_open", reranker=name, seconds=self._cool_down)
 
+    def refused(self, name: str, told: str) -> None:
+        """Remember a refusal and what was said, for a day or until a call succeeds; forget the failures before it."""
+        try:
+            with redis_errors():
+                self._refused(keys=[self._keys.breaker(name)], args=[told, REFUSAL_MILLISECONDS])
+        except OpinionError as problem:
+            log.warning("breaker_unknown", reranker=name, code=problem.code)
+
     def succeeded(self, name: str) -> None:
-        """Forget the failures."""
+        """Forget the failures, and the refusal."""
         try:
             with redis_errors():
                 self._client.delete(self._keys.breaker(name))
@@ -81,11 +89,11 @@ class RedisBreaker:
                 kept = cast("dict[str, Any]", self._client.hgetall(self._keys.breaker(name)))
         except OpinionError:
             return BreakerState("closed")
-        failures = int(kept.get("failures", 0))
+        failures, refusal = int(kept.get("failures", 0)), str(kept.get("refusal", ""))
         if failures < self._threshold:
-            return BreakerState("closed", failures)
+            return BreakerState("closed", failures, refusal=refusal)
         left = float(kept.get("retry_at", 0.0)) - self._clock.now()
-        return BreakerState("open", failures, left) if left > 0.0 else BreakerState("half-open", failures)
+        return BreakerState("open" if left > 0.0 else "half-open", failures, max(0.0, left), refusal)
 
     def _args(self) -> list[str]:
         return [repr(self._clock.now()), str(self._threshold), repr(self._cool_down)]
@@ -102,7 +110,7 @@ class RedisRateLimit:
     def __init__(self, client: Redis, *, clock: Clock, namespace: str = "opinion") -> None:
         self._clock = clock
         self._keys = Keys(namespace)
-        self._take = _script(client, "rate_take.lua")
+        self._take = script(client, "rate_take.lua")
 
     def take(self, name: str, per_minute: float) -> float:
         """Take one call and return 0.0, or return the seconds until one can be taken."""
@@ -113,7 +121,3 @@ class RedisRateLimit:
         except OpinionError as problem:
             log.warning("rate_unknown", reranker=name, code=problem.code)
             return 0.0
-
-
-def _script(client: Redis, name: str) -> Script:
-    return client.register_script((files(__package__) / name).read_text(encoding="utf-8"))

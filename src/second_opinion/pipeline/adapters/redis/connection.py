@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Final
 
 from redis import BlockingConnectionPool, Redis
 from redis import exceptions as driver
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from second_opinion.schemas.errors import InternalError, JobStoreUnavailable, OpinionError
@@ -48,6 +50,11 @@ def connect(url: str, *, timeout: float, decode: bool = True) -> Redis:
         retry=Retry(NoBackoff(), 1, supported_errors=(driver.ConnectionError,)),
     )
     return Redis(connection_pool=pool)
+
+
+def script(client: Redis, name: str) -> Script:
+    """Return the script that a file of this folder holds; its name ends in `.lua`."""
+    return client.register_script((files(__package__) / name).read_text(encoding="utf-8"))
 
 
 @contextmanager
