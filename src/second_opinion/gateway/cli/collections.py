@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from second_opinion.gateway.calibration import CalibrationDesk
+from second_opinion.gateway.cli import query_options
 from second_opinion.gateway.cli.rendering.records import choices_text, moment
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.terminal import as_data
@@ -57,17 +58,13 @@ def show(session: Session, *, name: str) -> int:
 @collections.command("set")
 @click.argument("name")
 @click.option("--floor", type=click.FloatRange(0.0, 1.0), help="Relevance below which nothing is shown.")
-@click.option("--top-k", type=click.IntRange(1, 100), help="The most passages to keep.")
-@click.option("--candidates", type=click.IntRange(1, 1_000), help="How many candidates the reranker reads.")
-@click.option("--chunks-per-document", type=click.IntRange(1, 1_000), help="The most passages of one document.")
+@query_options.top_k
+@query_options.candidates
+@query_options.chunks_per_document
 @click.option("--bm25-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the BM25 list in fusion.")
 @click.option("--knn-weight", type=click.FloatRange(0.0, 100.0), help="Weight of the kNN list in fusion.")
-@click.option("--reranker", metavar="NAME[,NAME]", help="Which reranker is asked, and which when it is not to be had.")
-@click.option(
-    "--on-unavailable",
-    type=click.Choice(["fail", "wait", "fused"]),
-    help="Without any reranker: fail, wait for one, or show what retrieval found, unjudged.",
-)
+@query_options.reranker
+@query_options.on_unavailable
 @click.option("--calibration", metavar="FILE|none", help="A calibration of its own from a file; none goes without.")
 @click.option("--reset", is_flag=True, help="Forget the choices made before.")
 @with_session

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from second_opinion.gateway.cli import query_options
 from second_opinion.gateway.cli.filters import parse_filter
 from second_opinion.gateway.cli.program import EXIT_REFUSED, EXIT_UNJUDGED
 from second_opinion.gateway.cli.rendering.answer import layout, near_floor, rows, summary, warnings
@@ -30,19 +31,15 @@ share = click.FloatRange(0.0, 1.0)
 @click.argument("text")
 @click.option("-c", "--collection", default=DEFAULT_COLLECTION, show_default=True, help="Where to look.")
 @click.option("--floor", type=share, help="Relevance below which nothing is shown.  [default: the collection's]")
-@click.option("--top-k", type=click.IntRange(1, 100), help="The most passages to keep.")
-@click.option("--candidates", type=click.IntRange(1, 1_000), help="How many candidates the reranker reads.")
-@click.option("--chunks-per-document", type=click.IntRange(1, 1_000), help="The most passages of one document.")
+@query_options.top_k
+@query_options.candidates
+@query_options.chunks_per_document
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="FILTER", help="Only documents that fit; may be repeated."
 )
 @click.option("--timeout", type=click.FloatRange(0.1, 3_600), default=60.0, show_default=True, help="Seconds to wait.")
-@click.option("--reranker", metavar="NAME[,NAME]", help="Which reranker is asked, and which when it is not to be had.")
-@click.option(
-    "--on-unavailable",
-    type=click.Choice(["fail", "wait", "fused"]),
-    help="Without any reranker: fail, wait for one, or show what retrieval found, unjudged.",
-)
+@query_options.reranker
+@query_options.on_unavailable
 @click.option(
     "--deadline-ms",
     type=click.IntRange(1, 3_600_000),

@@ -14,7 +14,15 @@ from second_opinion.schemas.errors import ExtraMissing
 if TYPE_CHECKING:
     from second_opinion.training.course import Course, Told
 
-NEEDED: Final = ("torch", "bm25s", "Stemmer", "onnx", "safetensors", "sklearn")
+NEEDED: Final = {
+    "torch": ("training", "torch"),
+    "bm25s": ("training", "bm25s"),
+    "Stemmer": ("training", "PyStemmer"),
+    "onnx": ("training", "onnx"),
+    "safetensors": ("training", "safetensors"),
+    "sklearn": ("evaluation", "scikit-learn"),
+}
+"""Extra and package of each module that training imports."""
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 _EXISTING: Final = click.Path(exists=True, path_type=Path)
 
@@ -48,9 +56,9 @@ def train(session: Session, *, datasets: tuple[Path, ...], collection: str | Non
     """
     if not datasets and collection is None:
         raise click.UsageError("Give data sets, or a collection whose queries are judged: -c NAME.")
-    for package in NEEDED:
-        if importlib.util.find_spec(package) is None:
-            raise ExtraMissing.of("training", package)
+    for module, (extra, package) in NEEDED.items():
+        if importlib.util.find_spec(module) is None:
+            raise ExtraMissing.of(extra, package)
     if collection is not None:
         from second_opinion.gateway.judged import write_judged  # noqa: PLC0415 - judged queries need the servers
 

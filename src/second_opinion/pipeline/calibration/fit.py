@@ -86,7 +86,7 @@ def require_scikit_learn() -> None:
     try:
         import sklearn  # noqa: F401, PLC0415 - an extra
     except ImportError as problem:
-        raise ExtraMissing("fitting a calibration needs scikit-learn, which is not installed") from problem
+        raise ExtraMissing.of("evaluation", "scikit-learn") from problem
 
 
 def fit_calibration(queries: Sequence[JudgedScores]) -> CalibrationFit:
