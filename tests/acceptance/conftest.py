@@ -23,7 +23,7 @@ from tests.conftest import Servers
 READY_SECONDS = 60.0
 STOP_SECONDS = 45.0
 # Of the tests' Redis; others keep away from them.
-BROKER_DATABASE, JOBS_DATABASE = 8, 9
+BROKER_DATABASE, JOBS_DATABASE = (int(one) for one in os.environ.get("OPINION_TEST_REDIS_DATABASES", "8,9").split(","))
 
 
 @dataclass(slots=True)
@@ -167,6 +167,7 @@ def system(
         "OPINION_CACHE_URL": jobs,
         "OPINION_INDEX_PREFIX": f"a{uuid.uuid4().hex[:6]}-{module}",
         "OPINION_LEASE_SECONDS": "4",
+        "OPINION_JOB_LEASE_SECONDS": "3",
         "OPINION_RECONCILE_SECONDS": "1",
         "OPINION_SWEEP_SECONDS": "3",
         "OPINION_SWEEP_GRACE_SECONDS": "8",

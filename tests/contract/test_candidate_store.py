@@ -37,6 +37,16 @@ def test_a_handover_comes_back_as_it_was(candidates: CandidateStore) -> None:
     assert candidates.get("job-2") is None
 
 
+def test_each_owner_has_a_handover_of_its_own(candidates: CandidateStore) -> None:
+    """A worker that was frozen and thaws replaces nothing that its rescuer left; both go together."""
+    candidates.put("job-1", a_handover(a_fused(1)), owner="rescuer")
+    candidates.put("job-1", a_handover(), owner="frozen")
+    assert candidates.get("job-1", owner="rescuer") == a_handover(a_fused(1))
+    assert candidates.get("job-1", owner="nobody") is None
+    candidates.delete("job-1")
+    assert candidates.get("job-1", owner="rescuer") is None
+
+
 def test_the_last_handover_of_a_job_counts(candidates: CandidateStore) -> None:
     """A second delivery of the retrieval replaces the first one's."""
     candidates.put("job-1", a_handover(a_fused(1)))

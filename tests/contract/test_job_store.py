@@ -90,7 +90,7 @@ def test_an_unknown_id_is_not_a_pending_job(kept: Kept) -> None:
     """Each call says that there is no such job; none of them makes one."""
     for call in (
         lambda: kept.jobs.get("nobody"),
-        lambda: kept.jobs.advance("nobody", JobState.RETRIEVING),
+        lambda: kept.jobs.begin("nobody", JobState.RETRIEVING, owner="w", seconds=15.0),
         lambda: kept.complete("nobody"),
         lambda: kept.jobs.wait("nobody", 5.0),
         lambda: asyncio.run(kept.jobs.wait_async("nobody", 5.0)),
@@ -104,8 +104,98 @@ def test_a_job_advances_and_counts_its_attempts(kept: Kept) -> None:
     """Entering a state counts from 1; entering it again counts on."""
     kept.submit()
     states = [JobState.RETRIEVING, JobState.RETRIEVING, JobState.RERANKING, JobState.RETRIEVING]
-    seen = [kept.jobs.advance("job-1", state) for state in states]
+    seen = [kept.jobs.begin("job-1", state, owner="w", seconds=15.0) for state in states]
     assert [(job.state, job.attempts) for job in seen] == list(zip(states, [1, 2, 1, 1], strict=True))
+
+
+def begin(kept: Kept, owner: str, state: JobState = JobState.RETRIEVING, *, alone: bool = False) -> Job:
+    """Begin work on a job with a lease of ten seconds."""
+    return kept.jobs.begin("job-1", state, owner=owner, seconds=10.0, alone=alone)
+
+
+def test_a_lease_keeps_others_away_until_it_runs_out(kept: Kept) -> None:
+    """Who comes second gets the job as it is, unchanged; after the lease, or its renewal, it is there to be taken."""
+    kept.submit()
+    assert begin(kept, "first").owner == "first"
+    held = begin(kept, "second")
+    assert (held.owner, held.attempts, held.lease_until) == ("first", 1, START + 10.0)
+    kept.clock.advance(6.0)
+    assert kept.jobs.renew("job-1", owner="first", seconds=10.0).lease_until == START + 16.0
+    kept.clock.advance(9.0)
+    assert begin(kept, "second").owner == "first"
+    kept.clock.advance(1.0)
+    taken = begin(kept, "second")
+    assert (taken.owner, taken.attempts, taken.losses, taken.lone_losses) == ("second", 2, 1, 0)
+    assert kept.jobs.renew("job-1", owner="first", seconds=99.0) == taken
+
+
+def test_who_lost_the_lease_changes_nothing(kept: Kept) -> None:
+    """A worker that was frozen meanwhile neither hands over, nor finishes, nor gives back."""
+    kept.submit()
+    begin(kept, "frozen")
+    kept.clock.advance(11.0)
+    rescued = begin(kept, "rescuer")
+    assert not kept.jobs.release("job-1", owner="frozen", next_step="reranking", hands_over=True)
+    assert not kept.jobs.finish("job-1", JobState.DONE, at=kept.clock.now(), result=a_result(), owner="frozen")
+    assert kept.jobs.get("job-1") == rescued
+    assert kept.jobs.finish("job-1", JobState.DONE, at=kept.clock.now(), result=a_result(), owner="rescuer")
+    assert kept.jobs.get("job-1").owner == ""
+
+
+def test_a_lease_that_ran_out_is_still_good_if_nobody_took_over(kept: Kept) -> None:
+    """A worker that was slow finishes its work, since it would only be done again."""
+    kept.submit()
+    begin(kept, "slow")
+    kept.clock.advance(11.0)
+    assert kept.jobs.finish("job-1", JobState.DONE, at=kept.clock.now(), result=a_result(), owner="slow")
+
+
+def test_a_job_that_is_handed_on_waits_for_its_next_step(kept: Kept) -> None:
+    """Who made its candidates is known; put back, it is queued until its message is due."""
+    kept.submit()
+    begin(kept, "retriever")
+    assert kept.jobs.release("job-1", owner="retriever", next_step="reranking", hands_over=True)
+    job = kept.jobs.get("job-1")
+    assert (job.owner, job.state, job.next_step) == ("", JobState.RETRIEVING, "reranking")
+    assert (job.handed_over_by, job.lease_until) == ("retriever", 0.0)
+    assert begin(kept, "judge", JobState.RERANKING).handed_over_by == "retriever"
+    assert kept.jobs.release("job-1", owner="judge", next_step="reranking", due=START + 20.0)
+    job = kept.jobs.get("job-1")
+    assert (job.state, job.next_step, job.handed_over_by) == (JobState.QUEUED, "reranking", "retriever")
+    assert kept.jobs.waiting(due_before=START + 20.0, limit=9) == []
+    assert kept.jobs.waiting(due_before=START + 20.1, limit=9) == ["job-1"]
+    assert not kept.jobs.release("job-1", owner="judge", next_step="reranking")
+
+
+def test_jobs_are_listed_by_who_cares_for_them(kept: Kept) -> None:
+    """Waiting ones by when they were due, leased ones only once the lease has run out, finished ones nowhere."""
+    for number in range(4):
+        kept.submit(f"job-{number}")
+        kept.clock.advance(1.0)
+    kept.complete("job-3")
+    begin(kept, "somebody")
+    assert kept.jobs.waiting(due_before=START + 9.0, limit=9) == ["job-0", "job-2"]
+    assert kept.jobs.waiting(due_before=START + 2.0, limit=9) == ["job-0"]
+    assert (kept.jobs.count_waiting(), kept.jobs.lapsed(limit=9)) == (2, [])
+    kept.clock.advance(10.0)
+    assert kept.jobs.lapsed(limit=9) == ["job-1"]
+
+
+def test_an_abandoned_job_is_requeued_once(kept: Kept) -> None:
+    """Of many that find it one is told to send its message; a held or a freshly queued one is left alone."""
+    kept.submit()
+    begin(kept, "dead", alone=True)
+    assert kept.jobs.requeue("job-1", waiting_before=START + 99.0) is None
+    kept.clock.advance(10.0)
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: kept.jobs.requeue("job-1", waiting_before=START), range(8)))
+    (job,) = [one for one in told if one is not None]
+    assert (job.owner, job.next_step, job.losses, job.lone_losses) == ("", "retrieving", 1, 1)
+    assert kept.jobs.lapsed(limit=9) == []
+    assert kept.jobs.requeue("job-1", waiting_before=START + 10.0) is None
+    assert kept.jobs.requeue("job-1", waiting_before=START + 10.1) is not None
+    kept.complete()
+    assert kept.jobs.requeue("job-1", waiting_before=START + 99.0) is None
 
 
 def test_a_result_comes_back_whole(kept: Kept) -> None:
@@ -118,7 +208,7 @@ def test_a_result_comes_back_whole(kept: Kept) -> None:
 
 @pytest.mark.parametrize("first", sorted(TERMINAL_STATES))
 def test_a_terminal_state_is_written_once(kept: Kept, first: JobState) -> None:
-    """Neither a late answer nor a late failure, cancellation or advance changes a finished job."""
+    """Neither a late answer nor a late failure, cancellation or beginning changes a finished job."""
     kept.submit()
     error = None if first is JobState.DONE else RerankUnavailable("first").info()
     result = a_result() if first is JobState.DONE else None
@@ -126,7 +216,7 @@ def test_a_terminal_state_is_written_once(kept: Kept, first: JobState) -> None:
     finished = kept.jobs.get("job-1")
     assert not kept.complete()
     assert not kept.cancel()
-    assert kept.jobs.advance("job-1", JobState.RETRIEVING) == finished
+    assert kept.jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0) == finished
     assert kept.jobs.get("job-1") == finished
 
 
@@ -137,8 +227,8 @@ def test_a_state_comes_with_what_it_has_to_bring(kept: Kept, state: JobState) ->
     with pytest.raises(InternalError, match="cannot finish"):
         kept.jobs.finish("job-1", state, at=START)
     if state in TERMINAL_STATES:
-        with pytest.raises(InternalError, match="cannot be advanced"):
-            kept.jobs.advance("job-1", state)
+        with pytest.raises(InternalError, match="cannot begin"):
+            kept.jobs.begin("job-1", state, owner="w", seconds=15.0)
     assert kept.jobs.get("job-1") == before
 
 
@@ -179,10 +269,10 @@ def test_a_job_past_its_deadline_expires_by_the_first_look(kept: Kept) -> None:
 
 
 def test_a_worker_that_comes_late_sees_expired(kept: Kept) -> None:
-    """Advancing a job that is past its deadline does not start work on it."""
+    """Beginning a job that is past its deadline does not start work on it."""
     kept.submit(timeout=1.0)
     kept.clock.advance(2.0)
-    assert kept.jobs.advance("job-1", JobState.RETRIEVING).state is JobState.EXPIRED
+    assert kept.jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0).state is JobState.EXPIRED
 
 
 def test_unfinished_jobs_are_listed_oldest_first(kept: Kept) -> None:

@@ -16,7 +16,7 @@ from second_opinion.schemas.chunk import Chunk, ChunkHit, IndexedChunk
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, ExtractedText, MetadataValue
 from second_opinion.schemas.errors import ErrorInfo
-from second_opinion.schemas.job import Job, JobState
+from second_opinion.schemas.job import Job, JobState, Step
 from second_opinion.schemas.query import Filter, Query
 from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces, Trace, TraceScope, TraceSpread
 from second_opinion.schemas.usage import DailyUsage, RerankerUsage, RerankUsage
@@ -503,14 +503,14 @@ class CollectionStore(Protocol):
 class CandidateStore(Protocol):
     """Candidates on their way from retrieve to rerank, with their text, for a short time."""
 
-    def put(self, job_id: str, handover: Handover) -> None:
-        """Keep the handover of a job."""
+    def put(self, job_id: str, handover: Handover, *, owner: str = "") -> None:
+        """Keep the handover that `owner` made of a job, beside those that others made."""
 
-    def get(self, job_id: str) -> Handover | None:
-        """Return the handover of a job, or None when it has expired."""
+    def get(self, job_id: str, *, owner: str = "") -> Handover | None:
+        """Return the handover that `owner` made of a job, or None when it has expired."""
 
     def delete(self, job_id: str) -> None:
-        """Forget the handover of a job."""
+        """Forget the handovers of a job."""
 
 
 class JobStore(Protocol):
@@ -530,16 +530,51 @@ class JobStore(Protocol):
             UnknownJob: If there is none, or its result has expired.
         """
 
-    def advance(self, job_id: str, state: JobState) -> Job:
-        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is.
+    def begin(self, job_id: str, state: JobState, *, owner: str, seconds: float, alone: bool = False) -> Job:
+        """Take the lease of a job for so long and move it to a stage; return it as it now is.
 
-        Each call counts as an attempt at that state: `attempts` is 1 after the first, 2 after a repeated one.
+        It is ours to work on when its `owner` is; otherwise it is finished, or another works on it. Each lease taken
+        counts as an attempt at that stage; one that had run out, of another, as a loss.
+
+        Args:
+            job_id: The job.
+            state: The stage.
+            owner: A name that no other piece of work has.
+            seconds: How long we may be silent before another takes over.
+            alone: The worker does nothing else meanwhile, so that if it ends, it is by this job or by chance.
 
         Raises:
             UnknownJob: If there is none.
         """
 
-    def finish(
+    def renew(self, job_id: str, *, owner: str, seconds: float) -> Job:
+        """Hold the lease for so long from now, if it is still ours; return the job as it now is.
+
+        Raises:
+            UnknownJob: If there is none.
+        """
+
+    def release(
+        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    ) -> bool:
+        """Give the lease back, so that the job waits for its next step; False when it was no longer ours.
+
+        Args:
+            job_id: The job.
+            owner: Who holds the lease.
+            next_step: What the job waits for.
+            due: When its message will be in a queue (Unix seconds); now, when left out.
+            hands_over: True when the owner leaves candidates for the next step; otherwise the job is `queued` again.
+        """
+
+    def requeue(self, job_id: str, *, waiting_before: float) -> Job | None:
+        """Mark an abandoned job as waiting from now on, and return it; None when somebody cares for it.
+
+        Abandoned is one whose lease has run out, or that waits and was due before a moment. Of many callers one is
+        told so.
+        """
+
+    def finish(  # noqa: PLR0913 - all but two by name
         self,
         job_id: str,
         state: JobState,
@@ -550,9 +585,12 @@ class JobStore(Protocol):
     ) -> bool:
         """Write the terminal state, start its time to live and wake the waiters; False when it was finished already.
 
+        owner: str | None = None,
         Raises:
             UnknownJob: If there is none.
         """
+        With an `owner` also False when that one no longer holds the job's lease.
+
 
     def wait(self, job_id: str, timeout: float) -> Job:
         """Return the job when it is terminal, or as it is when `timeout` seconds are over.
@@ -570,6 +608,15 @@ class JobStore(Protocol):
 
     def expire(self, *, limit: int) -> list[str]:
         """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
+
+    def lapsed(self, *, limit: int) -> list[str]:
+        """Return ids of unfinished jobs whose lease has run out, longest ago first."""
+
+    def waiting(self, *, due_before: float, limit: int) -> list[str]:
+        """Return ids of unfinished jobs that nobody works on and whose message was due before a moment."""
+
+    def count_waiting(self) -> int:
+        """Return how many unfinished jobs nobody works on, of those whose message is due."""
 
 
 class TaskQueue(Protocol):

@@ -39,6 +39,7 @@
         ├── ExtraMissing               what was asked for needs an extra that is not installed
         ├── JobCancelled
         ├── DeadlineExceeded
+        ├── LeaseLost                  another worker has taken the work over
         ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
         ├── IndexMismatch              the index was made by another model, chunker or analyzer
         ├── ModelUnusable              a model file is missing, corrupt or of the wrong kind
@@ -415,6 +416,13 @@ class DeadlineExceeded(PermanentError):
 
     code = "deadline_exceeded"
     default_hint = "Allow more time, or add workers for the stage that is behind: opinion status"
+
+
+class LeaseLost(PermanentError):
+    """Another worker has taken this piece of work over; what this one did with it has no effect."""
+
+    code = "lease_lost"
+    default_hint = "Nothing to do: the other worker goes on with it."
 
 
 class AttemptsExhausted(PermanentError):

@@ -1,7 +1,7 @@
 """Query jobs as Redis keeps them."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import DeadlineExceeded, ErrorInfo
@@ -22,6 +22,9 @@ class JobState(StrEnum):
 
 
 TERMINAL_STATES: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+STAGES: Final = frozenset({JobState.RETRIEVING, JobState.RERANKING})
+Step = Literal["retrieving", "reranking"]
+"""What a job waits for, or is worked on for."""
 
 
 class Job(Versioned):
@@ -32,6 +35,12 @@ class Job(Versioned):
         submitted_at: Unix seconds.
         expires_at: Unix seconds after which the job, if still without an answer, becomes `expired`.
         attempts: How often work in the present state was begun.
+        owner: The one piece of work that may bring the job further; empty when nobody works on it.
+        lease_until: Until when (Unix seconds) nobody else takes it over; 0 when nobody works on it.
+        next_step: What it waits for, or is worked on for.
+        handed_over_by: The owner that left its candidates.
+        losses: How often a worker ended, or fell silent, with it in its hands.
+        lone_losses: How many of these were a worker's that did nothing else meanwhile.
         result: Present when and only when the state is `done`.
         error: Present when the state is `failed`, `cancelled` or `expired`.
     """
@@ -43,6 +52,12 @@ class Job(Versioned):
     expires_at: float
     finished_at: float | None = None
     attempts: int = 0
+    owner: str = ""
+    lease_until: float = 0.0
+    next_step: Step = "retrieving"
+    handed_over_by: str = ""
+    losses: int = 0
+    lone_losses: int = 0
     result: QueryResult | None = None
     error: ErrorInfo | None = None
 

@@ -1,6 +1,7 @@
 """Jobs and candidates in memory."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from threading import Condition
@@ -9,7 +10,7 @@ from typing import Final
 from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.errors import ErrorInfo, InternalError, UnknownJob
-from second_opinion.schemas.job import TERMINAL_STATES, Job, JobState
+from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Step
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
 
@@ -28,6 +29,8 @@ class MemoryJobs:
         self._clock = clock
         self._ttl = result_ttl
         self._jobs: dict[str, Job] = {}
+        self._due: dict[str, float] = {}
+        self._alone: dict[str, bool] = {}
         self._changed = Condition()
 
     def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
@@ -40,7 +43,9 @@ class MemoryJobs:
             expires_at=expires_at,
         )
         with self._changed:
-            self._jobs.setdefault(query.job_id, job)
+            if query.job_id not in self._jobs:
+                self._jobs[query.job_id] = job
+                self._due[query.job_id] = submitted_at
             return self._look(query.job_id)
 
     def get(self, job_id: str) -> Job:
@@ -52,23 +57,70 @@ class MemoryJobs:
         with self._changed:
             return self._look(job_id)
 
-    def advance(self, job_id: str, state: JobState) -> Job:
-        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is.
+    def begin(self, job_id: str, state: JobState, *, owner: str, seconds: float, alone: bool = False) -> Job:
+        """Take the lease of a job for so long and move it to a stage; return it as it now is.
 
         Raises:
             UnknownJob: If there is none.
             InternalError: If `state` is terminal.
         """
-        if state in TERMINAL_STATES:
-            raise InternalError(f"a job cannot be advanced to {state}")
+        if state not in STAGES:
+            raise InternalError(f"work on a job cannot begin as {state}")
         with self._changed:
-            job = self._look(job_id)
-            if not job.is_terminal:
-                attempts = job.attempts + 1 if job.state is state else 1
-                self._jobs[job_id] = job.model_copy(update={"state": state, "attempts": attempts})
+            job, now = self._look(job_id), self._clock.now()
+            if job.is_terminal or (job.owner not in {"", owner} and job.lease_until > now):
+                return job
+            attempts = job.attempts + 1 if job.state is state else 1
+            lost = self._losses(job) if job.owner not in {"", owner} else {}
+            taken = {"state": state, "attempts": attempts, "owner": owner, "lease_until": now + seconds}
+            self._jobs[job_id] = job.model_copy(update={**lost, **taken, "next_step": state.value})
+            self._alone[job_id] = alone
             return self._jobs[job_id]
 
-    def finish(
+    def renew(self, job_id: str, *, owner: str, seconds: float) -> Job:
+        """Hold the lease for so long from now, if it is still ours; return the job as it now is.
+
+        Raises:
+            UnknownJob: If there is none.
+        """
+        with self._changed:
+            job = self._look(job_id)
+            if not job.is_terminal and job.owner == owner:
+                self._jobs[job_id] = job.model_copy(update={"lease_until": self._clock.now() + seconds})
+            return self._jobs[job_id]
+
+    def release(
+        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    ) -> bool:
+        """Give the lease back, so that the job waits for its next step; False when it was no longer ours."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job.is_terminal or job.owner != owner:
+                return False
+            left = {"handed_over_by": owner} if hands_over else {"state": JobState.QUEUED}
+            free = {"owner": "", "lease_until": 0.0, "next_step": next_step}
+            self._jobs[job_id] = job.model_copy(update={**free, **left})
+            self._due[job_id] = self._clock.now() if due is None else due
+            return True
+
+    def requeue(self, job_id: str, *, waiting_before: float) -> Job | None:
+        """Mark an abandoned job as waiting from now on, and return it; None when somebody cares for it."""
+        with self._changed:
+            job, now = self._jobs.get(job_id), self._clock.now()
+            if job is None or job.is_terminal:
+                return None
+            if job.lease_until > now if job.owner else self._due[job_id] >= waiting_before:
+                return None
+            lost = {**self._losses(job), "owner": "", "lease_until": 0.0} if job.owner else {}
+            self._jobs[job_id] = job.model_copy(update=lost)
+            self._due[job_id] = now
+            return self._look(job_id)
+
+    def _losses(self, job: Job) -> dict[str, int]:
+        lone = job.lone_losses + (1 if self._alone.get(job.job_id) else 0)
+        return {"losses": job.losses + 1, "lone_losses": lone}
+
+    def finish(  # noqa: PLR0913 - all but two by name
         self,
         job_id: str,
         state: JobState,
@@ -76,8 +128,9 @@ class MemoryJobs:
         at: float,
         result: QueryResult | None = None,
         error: ErrorInfo | None = None,
+        owner: str | None = None,
     ) -> bool:
-        """Write the terminal state and wake the waiters; False when the job was finished already.
+        """Write the terminal state and wake the waiters; False when the job was finished already, or is another's.
 
         Raises:
             UnknownJob: If there is none.
@@ -88,9 +141,10 @@ class MemoryJobs:
             raise InternalError(f"a job cannot finish as {state} with result={result!r}, error={error!r}")
         with self._changed:
             job = self._stored(job_id)
-            if job.is_terminal:
+            if job.is_terminal or (owner is not None and job.owner != owner):
                 return False
             update = {"state": state, "finished_at": at, "result": result, "error": error}
+            update |= {"owner": "", "lease_until": 0.0}
             self._jobs[job_id] = job.model_copy(update=update)
             self._changed.notify_all()
             return True
@@ -115,6 +169,22 @@ class MemoryJobs:
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""
         return self._oldest(lambda job: job.submitted_at, lambda job: job.submitted_at < submitted_before, limit)
+
+    def lapsed(self, *, limit: int) -> list[str]:
+        """Return ids of unfinished jobs whose lease has run out, longest ago first."""
+        now = self._clock.now()
+        return self._oldest(lambda job: job.lease_until, lambda job: 0.0 < job.lease_until <= now, limit)
+
+    def waiting(self, *, due_before: float, limit: int) -> list[str]:
+        """Return ids of unfinished jobs that nobody works on and whose message was due before a moment."""
+        due = self._due
+        return self._oldest(
+            lambda job: due[job.job_id], lambda job: not job.owner and due[job.job_id] < due_before, limit
+        )
+
+    def count_waiting(self) -> int:
+        """Return how many unfinished jobs nobody works on, of those whose message is due."""
+        return len(self.waiting(due_before=math.nextafter(self._clock.now(), math.inf), limit=len(self._jobs)))
 
     def expire(self, *, limit: int) -> list[str]:
         """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
@@ -148,16 +218,16 @@ class MemoryCandidates:
     """A `CandidateStore` in this process."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Handover] = {}
+        self._kept: dict[str, dict[str, Handover]] = {}
 
-    def put(self, job_id: str, handover: Handover) -> None:
-        """Keep the handover of a job."""
-        self._kept[job_id] = handover
+    def put(self, job_id: str, handover: Handover, *, owner: str = "") -> None:
+        """Keep the handover that `owner` made of a job, beside those that others made."""
+        self._kept.setdefault(job_id, {})[owner] = handover
 
-    def get(self, job_id: str) -> Handover | None:
-        """Return the handover of a job, or None when there is none."""
-        return self._kept.get(job_id)
+    def get(self, job_id: str, *, owner: str = "") -> Handover | None:
+        """Return the handover that `owner` made of a job, or None when there is none."""
+        return self._kept.get(job_id, {}).get(owner)
 
     def delete(self, job_id: str) -> None:
-        """Forget the handover of a job."""
+        """Forget the handovers of a job."""
         self._kept.pop(job_id, None)

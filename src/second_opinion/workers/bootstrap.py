@@ -38,6 +38,7 @@ from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
 from second_opinion.pipeline.panel import Panel
+from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.schemas.collection import IndexFingerprint
@@ -103,9 +104,9 @@ class ExtractParts:
 class MaintenanceParts:
     """What a maintenance worker works with."""
 
+    rescue: QueryRescue
     reconciler: Reconciler
     sweeper: Sweeper
-    jobs: RedisJobs
     traces: ElasticsearchTraces
     trace_days: int
     clock: SystemClock
@@ -116,6 +117,7 @@ class RetrieveParts:
     """What a retrieve worker works with."""
 
     work: JobWork
+    jobs: RedisJobs
     retrieval: RetrievalParts
     candidates: RedisCandidates
     queue: CeleryTaskQueue
@@ -193,6 +195,11 @@ def open_jobs(settings: Settings) -> RedisJobs:
     """Return the job store in Redis."""
     client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout)
     return RedisJobs(client, clock=SystemClock(), result_ttl=settings.result_ttl, namespace=settings.index_prefix)
+
+
+def open_job_work(settings: Settings, jobs: RedisJobs) -> JobWork:
+    """Return what runs the stages of a worker on jobs."""
+    return JobWork(jobs, SystemClock(), max_attempts=settings.max_attempts, lease_seconds=settings.job_lease_seconds)
 
 
 def open_candidates(settings: Settings) -> RedisCandidates:
@@ -275,12 +282,12 @@ def extract_parts(settings: Settings) -> ExtractParts:
 
 def maintenance_parts(settings: Settings) -> MaintenanceParts:
     """Return what a maintenance worker works with."""
-    opened, policy = open_elasticsearch(settings), ingest_policy(settings)
-    stores = ingest_stores(opened, open_queue(settings))
+    opened, policy, queue = open_elasticsearch(settings), ingest_policy(settings), open_queue(settings)
+    stores = ingest_stores(opened, queue)
     return MaintenanceParts(
         reconciler=Reconciler(stores, policy),
+        rescue=QueryRescue(open_jobs(settings), queue, SystemClock(), max_attempts=settings.max_attempts),
         sweeper=Sweeper(stores, policy),
-        jobs=open_jobs(settings),
         traces=opened.traces,
         trace_days=settings.trace_days,
         clock=SystemClock(),
@@ -291,10 +298,11 @@ def retrieve_parts(settings: Settings) -> RetrieveParts:
     """Return what a retrieve worker works with."""
     from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 
-    stores, clock = open_elasticsearch(settings), SystemClock()
+    stores, jobs, clock = open_elasticsearch(settings), open_jobs(settings), SystemClock()
     embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
     return RetrieveParts(
-        work=JobWork(open_jobs(settings), clock, max_attempts=settings.max_attempts),
+        work=open_job_work(settings, jobs),
+        jobs=jobs,
         retrieval=RetrievalParts(
             collections=stores.collections, documents=stores.documents, chunks=stores.chunks, embedder=embedder
         ),
@@ -340,7 +348,7 @@ def rerank_parts(settings: Settings) -> RerankParts:
         # Whoever asks for the latest record finds the one that is asked first.
         publish(calibrations, one.record(at=clock.now() - place / 1_000))
     return RerankParts(
-        work=JobWork(jobs, clock, max_attempts=settings.max_attempts),
+        work=open_job_work(settings, jobs),
         panel=Panel(
             {
                 one.name: JudgementParts(

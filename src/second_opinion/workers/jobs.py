@@ -2,23 +2,30 @@
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
-from second_opinion.pipeline.answer import JobGuard
-from second_opinion.pipeline.ports import Clock, Guard, JobStore
+from second_opinion.pipeline.company import Company
+from second_opinion.pipeline.job_lease import JobLease
+from second_opinion.pipeline.ports import Clock, Guard, JobStore, OperationIds, no_guard
+from second_opinion.pipeline.rescue import begun_too_often
 from second_opinion.schemas.errors import (
-    AttemptsExhausted,
     DeadlineExceeded,
     ErrorInfo,
     InternalError,
     JobCancelled,
     JobStoreUnavailable,
+    LeaseLost,
     OpinionError,
 )
 from second_opinion.schemas.job import Job, JobState
+from second_opinion.workers.clock import UlidSource
 from second_opinion.workers.retry import GiveUp, decide
 from second_opinion.workers.runner import Facts
+
+LEASE_SECONDS: Final = 15.0
+RECORDED_ELSEWHERE: Final = frozenset({JobCancelled.code, LeaseLost.code})
 
 log = structlog.get_logger(__name__)
 
@@ -26,44 +33,78 @@ Stage = Callable[[Job, Guard], Facts]
 
 
 class JobWork:
-    """Runs a stage on jobs.
+    """Runs a stage on jobs, each under a lease.
 
     Args:
-        jobs: Where outcomes are recorded.
-        max_attempts: How often a state may be entered: a job that ends its worker each time must not go round for ever.
+        jobs: Where leases and outcomes are recorded.
+        max_attempts: As `begun_too_often` takes it: a job that ends its worker each time must not go round for ever.
+        lease_seconds: How long this worker may be silent about a job before another takes it over.
+        ids: Names the leases.
+        beat: Called whenever the work shows that it goes on.
     """
 
-    def __init__(self, jobs: JobStore, clock: Clock, *, max_attempts: int) -> None:
+    def __init__(  # noqa: PLR0913 - all but two by name
+        self,
+        jobs: JobStore,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        lease_seconds: float = LEASE_SECONDS,
+        ids: OperationIds | None = None,
+        beat: Guard = no_guard,
+    ) -> None:
         self._jobs = jobs
         self._clock = clock
         self._max_attempts = max_attempts
+        self._lease_seconds = lease_seconds
+        self._ids = ids or UlidSource()
+        self._beat = beat
+        self._company = Company()
 
     def run(self, job_id: str, state: JobState, stage: Stage) -> Facts:
         """Move the job to `state` and run the stage on it; a failure for good is recorded as the job's outcome.
 
+        A job that a worker was lost with before runs alone in this process.
+
         Raises:
             OpinionError: What was recorded, for the log.
         """
-        job = self._jobs.advance(job_id, state)
+        suspect = self._jobs.get(job_id).losses > 0
+        with self._company.alone() if suspect else self._company.together():
+            return self._run(job_id, state, stage, alone=suspect)
+
+    def _run(self, job_id: str, state: JobState, stage: Stage, *, alone: bool) -> Facts:
+        owner = self._ids.new()
+        job = self._jobs.begin(job_id, state, owner=owner, seconds=self._lease_seconds, alone=alone)
         facts: Facts = {"job": job_id}
         if job.is_terminal:
             return {**facts, "skipped": job.state.value}
+        if job.owner != owner:
+            return {**facts, "skipped": "another worker has it"}
         try:
-            self._check_attempts(job)
+            self._check_losses(job)
             return {**facts, **self._until_it_works(job, stage)}
         except OpinionError as problem:
             self._record(job, problem.info())
             raise
+        except MemoryError:
+            raise  # The process is left; the lease runs out, and the job is tried again elsewhere.
         except BaseException as problem:
             self._record(job, InternalError(f"{type(problem).__name__}: {problem}").info())
             raise
 
-    def _check_attempts(self, job: Job) -> None:
-        if job.attempts > self._max_attempts:
-            raise AttemptsExhausted(f"job {job.job_id} was begun {job.attempts} times in state {job.state}")
+    def _check_losses(self, job: Job) -> None:
+        problem = begun_too_often(job, self._max_attempts)
+        if problem is not None:
+            raise problem
 
     def _until_it_works(self, job: Job, stage: Stage) -> Facts:
-        guard = JobGuard(job, self._jobs, self._clock)
+        lease = JobLease(job, self._jobs, self._clock, seconds=self._lease_seconds)
+
+        def guard() -> None:
+            self._beat()
+            lease()
+
         attempt = 1
         while True:
             try:
@@ -79,11 +120,11 @@ class JobWork:
             attempt += 1
 
     def _record(self, job: Job, error: ErrorInfo) -> None:
-        if error.code == JobCancelled.code:
-            return  # Cancelling recorded it.
+        if error.code in RECORDED_ELSEWHERE:
+            return
         state = JobState.EXPIRED if error.code == DeadlineExceeded.code else JobState.FAILED
         try:
-            self._jobs.finish(job.job_id, state, at=self._clock.now(), error=error)
+            self._jobs.finish(job.job_id, state, at=self._clock.now(), error=error, owner=job.owner)
         except JobStoreUnavailable as problem:
-            # The job expires at its deadline; until then waiters see it unfinished, which it is.
+            # The lease runs out and the job is tried again, or it expires; until then it is unfinished.
             log.warning("outcome_not_recorded", job=job.job_id, code=error.code, problem=problem.message)

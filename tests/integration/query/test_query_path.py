@@ -246,10 +246,10 @@ def test_a_job_goes_through_redis_and_back(leaflets: Library, redis_url: str, na
     jobs.create(query, submitted_at=now, expires_at=now + 60.0)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(jobs.wait, "job-1", 30.0)
-        job = jobs.advance("job-1", JobState.RETRIEVING)
+        job = jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0)
         guard = JobGuard(job, jobs, CLOCK)
         candidates.put("job-1", retrieve_candidates(job, leaflets.retrieval, clock=CLOCK, guard=guard))
-        job = jobs.advance("job-1", JobState.RERANKING)
+        job = jobs.begin("job-1", JobState.RERANKING, owner="w", seconds=15.0)
         handover = candidates.get("job-1")
         assert handover is not None
         result = judge_candidates(job, handover, leaflets.judgement, clock=CLOCK, guard=guard)

@@ -100,7 +100,7 @@ def test_a_live_job_outlives_its_deadline_and_a_finished_one_its_time_to_live(
     """The key of a job goes a day after the deadline, or `result_ttl` after the terminal state."""
     submit(jobs, timeout=60.0)
     assert 86_400 + 55 < client.ttl(f"{namespace}:job:job-1") <= 86_400 + 61
-    jobs.advance("job-1", JobState.RETRIEVING)
+    jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0)
     assert client.ttl(f"{namespace}:job:job-1") > 86_400
     complete(jobs)
     assert 45 < client.ttl(f"{namespace}:job:job-1") <= 50
@@ -123,10 +123,13 @@ def test_a_finished_job_leaves_nothing_behind_but_itself(
 def test_every_key_that_is_used_is_documented(jobs: RedisJobs, client: "Redis[Any]", namespace: str) -> None:
     """The header of the module that names the keys has a line for each."""
     submit(jobs)
+    submit(jobs, "job-2")
+    jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0)
+    client.delete(f"{namespace}:job:job-2")
     used = [
         key.replace(namespace, "opinion").replace("job-1", "ID") for key in client.scan_iter(match=f"{namespace}:*")
     ]
-    assert len(used) == 3
+    assert len(used) == 5
     assert keys.__doc__ is not None
     for key in used:
         assert f"    {key} " in keys.__doc__
@@ -156,7 +159,7 @@ def test_a_damaged_job_is_a_typed_error(
 def test_damaged_candidates_are_a_typed_error(redis_url: str, namespace: str) -> None:
     """Bytes that are no handover are not taken for an expired one."""
     binary = connect(redis_url, timeout=5.0, decode=False)
-    binary.set(f"{namespace}:candidates:job-1", b"junk")
+    binary.hset(f"{namespace}:candidates:job-1", "", b"junk")
     with pytest.raises(InternalError, match="cannot be read"):
         RedisCandidates(binary, ttl=60.0, namespace=namespace).get("job-1")
     binary.close()

@@ -12,8 +12,9 @@ def test_every_key_is_on_the_page() -> None:
     """Each key has a row."""
     keys = Keys()
     for key in (
-        *(keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished),
-        *(keys.breaker("NAME"), keys.rate("NAME")),
+        *(keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished, keys.waiting),
+        keys.leased,
+        *(keys.breaker("NAME"), keys.rate("NAME"), keys.usage("DAY")),
         *(keys.scores("MODEL", "QUERY"), keys.recent_scores, keys.score_sizes),
     ):
         assert f"\n| `{key}` |" in PAGE

@@ -21,9 +21,9 @@ def test_a_sweep_drops_traces_that_are_too_old() -> None:
     clock, traces = ManualClock(NOW), MemoryTraces()
     traces.write([a_trace(f"j{age}", 0.5, at=NOW - age * DAY) for age in (0, 29, 32, 90)])
     parts = MaintenanceParts(
+        rescue=cast("Any", None),
         reconciler=cast("Any", None),
         sweeper=Sweeper(memory_stores(FINGERPRINT, clock=clock), Policy()),
-        jobs=cast("Any", None),
         traces=cast("Any", traces),
         trace_days=30,
         clock=cast("Any", clock),

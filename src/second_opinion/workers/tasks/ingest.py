@@ -10,7 +10,6 @@ from second_opinion.schemas.messages import ExtractDocument, IndexDocuments
 from second_opinion.workers.bootstrap import ExtractParts, IndexParts, MaintenanceParts
 from second_opinion.workers.runner import Facts
 
-EXPIRE_AT_ONCE = 1_000
 DAY = 86_400.0
 
 
@@ -30,8 +29,9 @@ def index_documents(message: IndexDocuments, parts: IndexParts, *, limit: float)
 
 
 def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Enqueue documents that wait in no queue, and end jobs that are past their deadline."""
-    return {**asdict(parts.reconciler.reconcile()), "expired_jobs": len(parts.jobs.expire(limit=EXPIRE_AT_ONCE))}
+    """Send queries and documents again that nobody works on, and end queries that are past their deadline."""
+    facts = {f"queries_{name}": count for name, count in asdict(parts.rescue.rescue()).items()}
+    return {**facts, **{f"documents_{name}": count for name, count in asdict(parts.reconciler.reconcile()).items()}}
 
 
 def sweep(_: Tick, parts: MaintenanceParts) -> Facts:

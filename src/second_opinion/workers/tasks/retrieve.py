@@ -2,10 +2,12 @@
 
 from second_opinion.pipeline.answer import retrieve_candidates
 from second_opinion.pipeline.ports import Guard
+from second_opinion.schemas.errors import LeaseLost
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.messages import RunQuery
 from second_opinion.workers.bootstrap import RetrieveParts
 from second_opinion.workers.runner import Facts
+from second_opinion.workers.tasks.sending import send
 
 
 def run_query(message: RunQuery, parts: RetrieveParts) -> Facts:
@@ -13,8 +15,10 @@ def run_query(message: RunQuery, parts: RetrieveParts) -> Facts:
 
     def stage(job: Job, guard: Guard) -> Facts:
         handover = retrieve_candidates(job, parts.retrieval, clock=parts.clock, guard=guard)
-        parts.candidates.put(job.job_id, handover)
-        parts.queue.rerank(job.job_id)
+        parts.candidates.put(job.job_id, handover, owner=job.owner)
+        if not parts.jobs.release(job.job_id, owner=job.owner, next_step="reranking", hands_over=True):
+            raise LeaseLost(f"another worker has taken job {job.job_id} over")
+        send(parts.queue.rerank, job.job_id)
         return {"candidates": len(handover.fusion.candidates), "stale_dropped": handover.stale_dropped}
 
     return parts.work.run(message.job_id, JobState.RETRIEVING, stage)

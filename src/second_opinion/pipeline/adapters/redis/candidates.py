@@ -29,20 +29,23 @@ class RedisCandidates(CandidateStore):
         self._ttl = ttl
         self._keys = Keys(namespace)
 
-    def put(self, job_id: str, handover: Handover) -> None:
-        """Keep the handover of a job."""
+    def put(self, job_id: str, handover: Handover, *, owner: str = "") -> None:
+        """Keep the handover that `owner` made of a job, beside those that others made."""
         packed = zlib.compress(handover.model_dump_json().encode(), level=1)
-        with redis_errors():
-            self._client.set(self._keys.candidates(job_id), packed, px=round(self._ttl * 1_000))
+        key = self._keys.candidates(job_id)
+        with redis_errors(), self._client.pipeline(transaction=True) as both:
+            both.hset(key, owner, packed)  # type: ignore[arg-type] # bytes are what a client that does not decode takes
+            both.pexpire(key, round(self._ttl * 1_000))
+            both.execute()
 
-    def get(self, job_id: str) -> Handover | None:
-        """Return the handover of a job, or None when there is none.
+    def get(self, job_id: str, *, owner: str = "") -> Handover | None:
+        """Return the handover that `owner` made of a job, or None when there is none.
 
         Raises:
             InternalError: If what is there cannot be read.
         """
         with redis_errors():
-            packed = cast("bytes | None", self._client.get(self._keys.candidates(job_id)))
+            packed = cast("bytes | None", self._client.hget(self._keys.candidates(job_id), owner))
         if packed is None:
             return None
         try:
@@ -51,6 +54,6 @@ class RedisCandidates(CandidateStore):
             raise InternalError(f"the candidates of job {job_id} cannot be read: {problem}") from problem
 
     def delete(self, job_id: str) -> None:
-        """Forget the handover of a job."""
+        """Forget the handovers of a job."""
         with redis_errors():
             self._client.delete(self._keys.candidates(job_id))

@@ -1,6 +1,6 @@
 -- Records a queued job, unless its id is taken.
 --
---   KEYS  1 job hash   2 submitted zset   3 deadline zset
+--   KEYS  1 job hash   2 submitted zset   3 deadline zset   4 waiting zset
 --   ARGV  1 job id   2 submitted_at   3 expires_at   4 milliseconds the hash lives   5.. fields and values
 --
 -- Returns 1, or 0 when the id is taken.
@@ -14,4 +14,5 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 return 1

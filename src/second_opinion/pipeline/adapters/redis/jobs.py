@@ -19,13 +19,14 @@ from second_opinion.pipeline.adapters.redis.waiter import FinishedJobs
 from second_opinion.pipeline.ports import Clock, JobStore
 from second_opinion.schemas.base import SCHEMA_VERSION
 from second_opinion.schemas.errors import ErrorInfo, InternalError, JobStoreUnavailable, UnknownJob
-from second_opinion.schemas.job import TERMINAL_STATES, Job, JobState
+from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Step
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
 
 LIVE_MARGIN_SECONDS: Final = 86_400.0
 """How long an unfinished job outlives its deadline, so that whoever looks late still hears `expired`."""
 
+SCRIPTS: Final = ("create", "begin", "renew", "release", "requeue", "finish")
 REREAD_SECONDS: Final = 15.0
 RETRY_READ_SECONDS: Final = 2.0
 
@@ -46,9 +47,7 @@ class RedisJobs(JobStore):
         self._ttl = result_ttl
         self._keys = Keys(namespace)
         self._finished = FinishedJobs(client, self._keys.finished)
-        self._create = _script(client, "create.lua")
-        self._advance = _script(client, "advance.lua")
-        self._finish = _script(client, "finish.lua")
+        self._scripts = {name: _script(client, f"{name}.lua") for name in SCRIPTS}
 
     def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
         """Record a queued job; return the one already there when the id is taken."""
@@ -62,8 +61,13 @@ class RedisJobs(JobStore):
         # Relative, so that a caller's clock that is wrong does not remove the job at once.
         live = math.ceil((max(0.0, expires_at - self._clock.now()) + LIVE_MARGIN_SECONDS) * 1_000)
         with redis_errors():
-            self._create(
-                keys=[self._keys.job(query.job_id), self._keys.submitted, self._keys.deadline],
+            self._scripts["create"](
+                keys=[
+                    self._keys.job(query.job_id),
+                    self._keys.submitted,
+                    self._keys.deadline,
+                    self._keys.waiting,
+                ],
                 args=[query.job_id, repr(submitted_at), repr(expires_at), live, *_flat(fields.items())],
             )
         return self.get(query.job_id)
@@ -80,20 +84,51 @@ class RedisJobs(JobStore):
         self.finish(job_id, JobState.EXPIRED, at=self._clock.now(), error=job.deadline_exceeded().info())
         return self._read(job_id)
 
-    def advance(self, job_id: str, state: JobState) -> Job:
-        """Move a job to a state that is not terminal, unless it is finished already; return it as it now is.
+    def begin(self, job_id: str, state: JobState, *, owner: str, seconds: float, alone: bool = False) -> Job:
+        """Take the lease of a job for so long and move it to a stage; return it as it now is.
+
+        It is ours to work on when its `owner` is; otherwise it is finished, or another works on it.
 
         Raises:
             UnknownJob: If there is none.
             InternalError: If `state` is terminal; `finish` writes those.
         """
-        if state in TERMINAL_STATES:
-            raise InternalError(f"a job cannot be advanced to {state}")
-        with redis_errors():
-            self._advance(keys=[self._keys.job(job_id)], args=[state.value])
+        if state not in STAGES:
+            raise InternalError(f"work on a job cannot begin as {state}")
+        now = self._clock.now()
+        arguments = [job_id, state.value, owner, repr(now), repr(now + seconds), "1" if alone else "0"]
+        self._run("begin", [self._keys.job(job_id), self._keys.waiting, self._keys.leased], arguments)
         return self.get(job_id)
 
-    def finish(
+    def renew(self, job_id: str, *, owner: str, seconds: float) -> Job:
+        """Hold the lease for so long from now, if it is still ours; return the job as it now is.
+
+        Raises:
+            UnknownJob: If there is none.
+        """
+        until = self._clock.now() + seconds
+        self._run("renew", [self._keys.job(job_id), self._keys.leased], [job_id, owner, repr(until)])
+        return self.get(job_id)
+
+    def release(
+        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    ) -> bool:
+        """Give the lease back, so that the job waits for its next step; False when it was no longer ours."""
+        due = self._clock.now() if due is None else due
+        answer = self._run(
+            "release",
+            [self._keys.job(job_id), self._keys.waiting, self._keys.leased],
+            [job_id, owner, next_step, repr(due), "0" if hands_over else "1", "1" if hands_over else "0"],
+        )
+        return answer == 1
+
+    def requeue(self, job_id: str, *, waiting_before: float) -> Job | None:
+        """Mark an abandoned job as waiting from now on, and return it; None when somebody cares for it."""
+        arguments = [job_id, repr(self._clock.now()), repr(waiting_before)]
+        keys = [self._keys.job(job_id), self._keys.waiting, self._keys.leased]
+        return self.get(job_id) if self._run("requeue", keys, arguments) == 1 else None
+
+    def finish(  # noqa: PLR0913 - all but two by name
         self,
         job_id: str,
         state: JobState,
@@ -101,27 +136,48 @@ class RedisJobs(JobStore):
         at: float,
         result: QueryResult | None = None,
         error: ErrorInfo | None = None,
+        owner: str | None = None,
     ) -> bool:
         """Write the terminal state, start its time to live and wake the waiters; False when it was finished already.
+
+        With an `owner` also False when that one no longer holds the job's lease.
 
         Raises:
             UnknownJob: If there is none.
             InternalError: If `state` is not terminal, or comes without what it has to bring.
         """
         outcome, text = terminal_payload(state, result, error)
-        with redis_errors():
-            answer = self._finish(
-                keys=[
-                    self._keys.job(job_id),
-                    self._keys.submitted,
-                    self._keys.deadline,
-                    self._keys.candidates(job_id),
-                ],
-                args=[job_id, state.value, repr(at), math.ceil(self._ttl * 1_000), self._keys.finished, outcome, text],
-            )
+        keys = self._keys
+        answer = self._run(
+            "finish",
+            [keys.job(job_id), keys.candidates(job_id), keys.submitted, keys.deadline, keys.waiting, keys.leased],
+            [
+                job_id,
+                state.value,
+                repr(at),
+                str(math.ceil(self._ttl * 1_000)),
+                keys.finished,
+                outcome,
+                text,
+                owner or "",
+            ],
+        )
         if answer == -1:
             raise unknown_job(job_id)
         return bool(answer)
+
+    def lapsed(self, *, limit: int) -> list[str]:
+        """Return ids of unfinished jobs whose lease has run out, longest ago first."""
+        return self._ids(self._keys.leased, repr(self._clock.now()), limit)
+
+    def waiting(self, *, due_before: float, limit: int) -> list[str]:
+        """Return ids of unfinished jobs that nobody works on and whose message was due before a moment."""
+        return self._ids(self._keys.waiting, f"({due_before!r}", limit)
+
+    def count_waiting(self) -> int:
+        """Return how many unfinished jobs nobody works on, of those whose message is due."""
+        with redis_errors():
+            return cast("int", self._client.zcount(self._keys.waiting, "-inf", repr(self._clock.now())))
 
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""
@@ -205,8 +261,12 @@ class RedisJobs(JobStore):
 
     def _forget(self, job_id: str) -> None:
         with redis_errors():
-            self._client.zrem(self._keys.submitted, job_id)
-            self._client.zrem(self._keys.deadline, job_id)
+            for key in (self._keys.submitted, self._keys.deadline, self._keys.waiting, self._keys.leased):
+                self._client.zrem(key, job_id)
+
+    def _run(self, script: str, keys: list[str], arguments: list[str]) -> int:
+        with redis_errors():
+            return cast("int", self._scripts[script](keys=keys, args=arguments))
 
 
 class _Look:

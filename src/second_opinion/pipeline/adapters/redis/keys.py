@@ -1,12 +1,16 @@
 """The keys of the job database, and of the cache. `opinion` stands for the namespace; `ID` for a job id.
 
     opinion:job:ID              hash    one query job: state, query, submitted_at, expires_at, attempts, schema_version;
+                                        owner, lease_until, alone of whoever works on it; next_step, handed_over_by;
+                                        losses, lone_losses: how often a worker ended with it, and with it alone;
                                         once terminal also finished_at, and result or error (both JSON).
                                         Lives until a day after expires_at; once terminal, `result_ttl` from then on.
-    opinion:candidates:ID       string  the handover from retrieve to rerank: JSON, deflated. Lives two hours;
-                                        gone as soon as the job is terminal.
+    opinion:candidates:ID       hash    the handover from retrieve to rerank by who made it: JSON, deflated. Lives two
+                                        hours; gone as soon as the job is terminal.
     opinion:jobs:submitted      zset    unfinished jobs by submitted_at, for whoever asks what waits.
     opinion:jobs:deadline       zset    unfinished jobs by expires_at, for whoever expires them.
+    opinion:jobs:waiting        zset    unfinished jobs that nobody works on, by when their message was sent.
+    opinion:jobs:leased         zset    unfinished jobs that somebody works on, by when the lease runs out.
     opinion:breaker:NAME        hash    failures in a row of a reranker, and retry_at once they opened its breaker.
                                         Or the `refusal` of the last call. Lives an hour from the last failure, a day
                                         from the refusal; gone with the first success.
@@ -74,6 +78,16 @@ class Keys:
     def deadline(self) -> str:
         """Return the key of the unfinished jobs by deadline."""
         return f"{self.namespace}:jobs:deadline"
+
+    @property
+    def waiting(self) -> str:
+        """Return the key of the jobs that nobody works on."""
+        return f"{self.namespace}:jobs:waiting"
+
+    @property
+    def leased(self) -> str:
+        """Return the key of the jobs that somebody works on."""
+        return f"{self.namespace}:jobs:leased"
 
     @property
     def finished(self) -> str:

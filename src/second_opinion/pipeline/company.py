@@ -1,0 +1,50 @@
+"""Company: pieces of work of one process that run beside each other, or one that runs alone.
+
+When a worker ends, everything that it had in its hands is suspect, and one culprit makes many. So what was lost before
+runs alone: if the process ends again, only that one was there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+
+class Company:
+    """Lets many in together, or one alone. Whoever wants to be alone goes before those who come later."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._together = 0
+        self._is_alone = False
+        self._want_alone = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run the body beside others, but not beside one that is alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_alone and not self._want_alone)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Run the body while nothing else runs."""
+        with self._changed:
+            self._want_alone += 1
+            try:
+                self._changed.wait_for(lambda: not self._is_alone and not self._together)
+                self._is_alone = True
+            finally:
+                self._want_alone -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_alone = False
+                self._changed.notify_all()
