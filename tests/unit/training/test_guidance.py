@@ -7,9 +7,11 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from second_opinion.schemas.errors import ModelUnusable
+from second_opinion.training.__main__ import main
 from second_opinion.training.batches import Step
 from second_opinion.training.bert_onnx import take_in
 from second_opinion.training.guidance import Guide, Habits, candidate_cosines, combine
@@ -98,3 +100,12 @@ def test_an_archive_without_a_model_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match=r"empty\.jar"):
         take_in(archive, tmp_path / "taken", Habits())
     assert not (tmp_path / "taken").exists()
+
+
+def test_the_command_adds_guidance_to_prepared_data(prepared: Path, guide_folder: Path) -> None:
+    """Afterwards the training pool has a figure for every candidate, and a run uses it."""
+    outcome = CliRunner().invoke(main, ["guide", str(prepared), "--by", str(guide_folder)])
+    assert outcome.exit_code == 0, outcome.output
+    pool = Pool.load(prepared, Slice.TRAIN)
+    assert pool.guidance is not None
+    np.testing.assert_array_equal(np.isnan(pool.guidance), pool.candidates < 0)
