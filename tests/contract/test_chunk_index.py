@@ -105,11 +105,23 @@ def test_a_chunk_comes_back_as_it_was_written(kept: Kept) -> None:
     text = "Dose: 5 mg/kg › 👶 \x00 مرحبا"
     chunk = a_chunk(text=text, metadata=METADATA, uri="file:///a b", truncated=True, start=7, end=99, count=4)
     kept.write(chunk)
-    expected = ChunkHit.model_validate({**chunk.model_dump(exclude={"vector", "written_at"}), "index": kept.index})
+    expected = ChunkHit.model_validate({**chunk.model_dump(exclude={"vector", "embedding_key", "written_at"}), "index": kept.index})
     found = kept.chunks.get(kept.index, [chunk.chunk_id, "missing"])
     assert {name: hit.model_copy(update={"index": kept.index}) for name, hit in found.items()} == {
         chunk.chunk_id: expected
     }
+
+
+def test_a_vector_is_found_again_by_its_key(kept: Kept) -> None:
+    """To the last bit and once for each key, however many chunks have it; what was written without a key never is."""
+    vector = np.round(axis(1, lean=1 / 3).astype(np.float64), 7)
+    same = [a_chunk("d1", number, vector=vector, embedding_key="a") for number in range(5)]
+    kept.write(*same, a_chunk("d2", vector=axis(2), embedding_key="b"), a_chunk("d3", vector=axis(0)))
+    found = kept.chunks.embeddings(kept.index, ["a", "b", "c"])
+    assert set(found) == {"a", "b"}
+    assert np.array_equal(found["a"], vector.astype(np.float32))
+    assert np.array_equal(found["b"], axis(2))
+    assert kept.chunks.embeddings(kept.index, []) == {}
 
 
 def test_chunks_are_searched_only_after_a_refresh(kept: Kept) -> None:

@@ -453,6 +453,9 @@ class ChunkIndex(Protocol):
     def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
 
+    def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
+
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, visible or not."""
 

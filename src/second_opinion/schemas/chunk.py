@@ -1,6 +1,7 @@
 """Chunks: the passages a document is cut into, and how the index keeps them."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Final
 
 from pydantic import Field
@@ -76,16 +77,23 @@ class IndexedChunk(ChunkHit):
 
     Attributes:
         vector: Embedding of `passage_text`, unit length, as many floats as the index has dims.
+        embedding_key: What the vector depends on, from `embedding_key`; empty when it is not to be found again.
         written_at: Unix seconds; the sweeper leaves young sets alone.
     """
 
     vector: tuple[float, ...]
+    embedding_key: str = ""
     written_at: float
 
 
 def chunk_id(key: str, write_set: str, ordinal: int) -> str:
     """Return the id of a chunk; known ahead of reading, so that a set can be deleted without a search."""
     return f"{key}@{write_set}@{ordinal}"
+
+
+def embedding_key(model: str, passage: str) -> str:
+    """Return the hash of a bi-encoder (id and revision) and the passage it reads: the same key, the same vector."""
+    return blake2b(f"{model}\x00{passage}".encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def write_set_id(target: str, attempt: int) -> str:

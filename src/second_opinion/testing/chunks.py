@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from second_opinion.pipeline.filtering import matches
-from second_opinion.pipeline.ports import ListedHit, SearchHits, SearchRequest, WrittenSet
+from second_opinion.pipeline.ports import ListedHit, SearchHits, SearchRequest, Vectors, WrittenSet
 from second_opinion.schemas.chunk import ChunkHit, IndexedChunk, passage_text
 from second_opinion.schemas.errors import ErrorInfo
 
@@ -52,6 +52,12 @@ class MemoryChunks:
         stored = self._stored.get(index, {})
         return {chunk_id: _hit(stored[chunk_id]) for chunk_id in chunk_ids if chunk_id in stored}
 
+    def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
+        wanted = set(keys)
+        visible = self._visible.get(index, {}).values()
+        return {one.embedding_key: np.array(one.vector, np.float32) for one in visible if one.embedding_key in wanted}
+
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, committed or not."""
         return len(self._stored.get(index, {}))
@@ -68,7 +74,7 @@ class MemoryChunks:
 
 
 def _hit(chunk: IndexedChunk) -> ChunkHit:
-    return ChunkHit.model_validate(chunk.model_dump(exclude={"vector", "written_at"}))
+    return ChunkHit.model_validate(chunk.model_dump(exclude={"vector", "embedding_key", "written_at"}))
 
 
 def _listed(scored: Mapping[str, tuple[float, IndexedChunk]], depth: int) -> tuple[ListedHit, ...]:

@@ -230,6 +230,7 @@ def ingest_policy(settings: Settings) -> Policy:
         commit_seconds=settings.commit_seconds,
         grace_seconds=settings.sweep_grace_seconds,
         tombstone_seconds=settings.tombstone_seconds,
+        reuse_embeddings=settings.reuse_embeddings,
     )
 
 

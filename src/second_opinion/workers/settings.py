@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     """Most tokens of a chunk, its title and headings included."""
     chunk_overlap: int = Field(default=0, ge=0, le=512)
     """Tokens that neighbouring chunks share."""
+    reuse_embeddings: bool = True
+    """Keep vectors so that they can be read again (4 bytes a dimension), and compute none for a text that has one."""
     commit_documents: int = Field(default=32, ge=1, le=1_000)
     """Most documents that become visible in one commit."""
     commit_seconds: Seconds = 0.5

@@ -41,6 +41,7 @@ class Policy:
         message_documents: Documents in one message at the most.
         grace_seconds: Age below which the sweeper leaves chunks and contents alone.
         tombstone_seconds: Age at which the record of a deleted document goes; above the age of any message.
+        reuse_embeddings: Look for the vector of a text that the index holds already before it is computed.
         patience_seconds: After this, a waiting document is enqueued again however long the queue is.
     """
 
@@ -55,3 +56,4 @@ class Policy:
     grace_seconds: float = 600.0
     tombstone_seconds: float = 7 * 86_400.0
     patience_seconds: float = 600.0
+    reuse_embeddings: bool = True

@@ -1,7 +1,7 @@
 """Index operations: chunk, embed, write, commit. One document's failure never touches the others of its batch."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -14,8 +14,8 @@ from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ports import Chunker, Embedder, Guard, no_guard
-from second_opinion.schemas.chunk import Chunk, IndexedChunk, chunk_id, passage_text
+from second_opinion.pipeline.ports import Chunker, Embedder, Guard, Vectors, no_guard
+from second_opinion.schemas.chunk import Chunk, IndexedChunk, chunk_id, embedding_key, passage_text
 from second_opinion.schemas.document import ContentRecord, DocumentRef, WriteSet
 from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
 
@@ -34,7 +34,11 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WorkReport:
-    """What became of the operations of one message; those not named were somebody else's or no longer wanted."""
+    """What became of the operations of one message; those not named were somebody else's or no longer wanted.
+
+    Attributes:
+        reused: Chunks whose vector did not have to be computed, because the same text had one.
+    """
 
     taken: int = 0
     committed: int = 0
@@ -42,6 +46,7 @@ class WorkReport:
     released: int = 0
     lost: int = 0
     chunks: int = 0
+    reused: int = 0
 
 
 @dataclass(slots=True)
@@ -59,7 +64,14 @@ class _Job:
         return {index: WriteSet(write_set=self.write_set, chunks=count) for index in self.indices}
 
 
-_Embedded = tuple[_Job, Chunk, list[float]]
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """One chunk with its vector, and the key under which that is found again."""
+
+    job: _Job
+    chunk: Chunk
+    vector: list[float]
+    key: str
 
 
 @dataclass(slots=True)
@@ -69,6 +81,7 @@ class _Run:
     held: list[Held]
     guard: Guard
     chunks: int = 0
+    reused: int = 0
 
 
 class Indexing:
@@ -83,6 +96,7 @@ class Indexing:
         self._embedder = embedder
         self._committer = committer
         self._leases = Leases(stores, policy)
+        self._model = f"{embedder.spec.model}@{embedder.spec.revision}"
 
     def index(self, refs: Sequence[DocumentRef], guard: Guard = no_guard) -> WorkReport:
         """Bring these operations to their end, or let them go to be tried again.
@@ -109,6 +123,7 @@ class Indexing:
             released=endings[Ending.RELEASED],
             lost=endings[Ending.LOST],
             chunks=run.chunks,
+            reused=run.reused,
         )
 
     def _index_group(self, run: _Run, held: Sequence[Held]) -> None:
@@ -160,8 +175,8 @@ class Indexing:
         while portion := list(islice(pending, self._policy.slice_chunks)):
             self._beat(run)
             embedded = self._embedded(run, portion)
-            for index in dict.fromkeys(index for job, _, _ in embedded for index in job.indices):
-                self._write(index, [one for one in embedded if index in one[0].indices])
+            for index in dict.fromkeys(index for one in embedded for index in one.job.indices):
+                self._write(index, [one for one in embedded if index in one.job.indices])
 
     def _embedded(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
         """Embed a portion at once; if that fails, each document by itself, so that the culprit fails alone."""
@@ -185,23 +200,43 @@ class Indexing:
 
     def _embed(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
         texts = [passage_text(job.content.title, chunk.headings, chunk.text) for job, chunk in portion]
-        vectors = self._embedder.embed_passages(texts, guard=lambda: self._beat(run))
-        rows = np.round(vectors.astype(np.float64), VECTOR_DECIMALS).tolist()
-        return [(job, chunk, row) for (job, chunk), row in zip(portion, rows, strict=True)]
+        keys = [embedding_key(self._model, text) for text in texts]
+        known = self._known({index for job, _ in portion for index in job.indices}, keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            vectors = self._embedder.embed_passages(list(missing.values()), guard=lambda: self._beat(run))
+            known |= dict(zip(missing, vectors, strict=True))
+        run.reused += len(portion) - len(missing)
+        rows = {key: np.round(vector.astype(np.float64), VECTOR_DECIMALS).tolist() for key, vector in known.items()}
+        kept = keys if self._policy.reuse_embeddings else [""] * len(keys)
+        return [
+            _Embedded(job, chunk, rows[key], kept_key)
+            for (job, chunk), key, kept_key in zip(portion, keys, kept, strict=True)
+        ]
+
+    def _known(self, indices: Collection[str], keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return vectors that the indices hold already, by key; in doubt none, since they can be computed."""
+        known: dict[str, Vectors] = {}
+        for index in indices if self._policy.reuse_embeddings else ():
+            try:
+                known |= self._stores.chunks.embeddings(index, list(dict.fromkeys(keys)))
+            except OpinionError as problem:
+                log.info("embeddings_not_looked_up", index=index, code=problem.code)
+        return known
 
     def _write(self, index: str, embedded: Sequence[_Embedded]) -> None:
-        alive = [one for one in embedded if one[0].held.ending is None]
+        alive = [one for one in embedded if one.job.held.ending is None]
         now = self._stores.clock.now()
-        chunks = [_indexed(job, chunk, vector, index, now) for job, chunk, vector in alive]
-        for job, chunk, _ in alive:
-            job.attempted = max(job.attempted, chunk.ordinal + 1)
+        chunks = [_indexed(one, index, now) for one in alive]
+        for one in alive:
+            one.job.attempted = max(one.job.attempted, one.chunk.ordinal + 1)
         try:
             results: Sequence[ErrorInfo | None] = self._stores.chunks.write(index, chunks)
         except OpinionError as problem:
             results = [problem.info()] * len(chunks)
-        for (job, _, _), info in zip(alive, results, strict=True):
-            if info is not None and job.held.ending is None:
-                self._leases.end_badly([(job.held, OpinionError.from_info(info))])
+        for one, info in zip(alive, results, strict=True):
+            if info is not None and one.job.held.ending is None:
+                self._leases.end_badly([(one.job.held, OpinionError.from_info(info))])
 
     def _beat(self, run: _Run) -> None:
         """Ask whether the work is still wanted, and keep the leases alive."""
@@ -218,7 +253,8 @@ class Indexing:
             log.info("chunks_left_for_the_sweeper", key=job.held.record.key, error=problem.code)
 
 
-def _indexed(job: _Job, chunk: Chunk, vector: Sequence[float], index: str, now: float) -> IndexedChunk:
+def _indexed(embedded: _Embedded, index: str, now: float) -> IndexedChunk:
+    job, chunk = embedded.job, embedded.chunk
     record, content = job.held.record, job.content
     return IndexedChunk(
         chunk_id=chunk_id(record.key, job.write_set, chunk.ordinal),
@@ -237,6 +273,7 @@ def _indexed(job: _Job, chunk: Chunk, vector: Sequence[float], index: str, now: 
         count=len(job.chunks),
         metadata=content.metadata,
         truncated=chunk.truncated,
-        vector=tuple(vector),
+        vector=tuple(embedded.vector),
+        embedding_key=embedded.key,
         written_at=now,
     )

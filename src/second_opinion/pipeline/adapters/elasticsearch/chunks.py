@@ -1,7 +1,10 @@
 """Chunks in Elasticsearch: written through an alias, searched, deleted by their known ids."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
@@ -10,10 +13,12 @@ from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import write_alias
 from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.search import chunk_hit, parse_hits, search_lines
-from second_opinion.pipeline.ports import SearchHits, SearchRequest, WrittenSet
+from second_opinion.pipeline.ports import SearchHits, SearchRequest, Vectors, WrittenSet
 from second_opinion.schemas.chunk import ChunkHit, IndexedChunk
 from second_opinion.schemas.errors import ErrorInfo, StoreUnavailable, UnknownCollection
 
+KEYS_AT_ONCE: Final = 512
+PACKED: Final = "<f4"
 UNREGISTERED: Final = "dynamic introduction"
 REFRESH_SECONDS: Final = 60.0
 """A refresh may have to finish the graphs of many vectors; it is still bounded."""
@@ -70,6 +75,26 @@ class ElasticsearchChunks:
         """Return chunks by id."""
         return {item["_id"]: chunk_hit(item) for item in multi_get(self._connection, index, chunk_ids)}
 
+    def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
+        found: dict[str, Vectors] = {}
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            wanted = list(keys[start : start + KEYS_AT_ONCE])
+            with store_errors():
+                answer = self._connection.reads.search(
+                    index=index,
+                    size=len(wanted),
+                    query={"bool": {"filter": {"terms": {"embedding_key": wanted}}}},
+                    # Many chunks may have one text: one of each is enough, and as many as `size` must not be of one.
+                    collapse={"field": "embedding_key"},
+                    source=False,
+                    docvalue_fields=["embedding_key", "embedding"],
+                    track_total_hits=False,
+                )
+            rows = [hit["fields"] for hit in answer["hits"]["hits"]]
+            found |= {row["embedding_key"][0]: _unpacked(row["embedding"][0]) for row in rows if "embedding" in row}
+        return found
+
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, committed or not; refreshes first."""
         self.refresh(index)
@@ -110,4 +135,13 @@ class ElasticsearchChunks:
 
 
 def _body(chunk: IndexedChunk) -> dict[str, Any]:
-    return chunk.model_dump(mode="json", exclude={"chunk_id", "index"})
+    body = chunk.model_dump(mode="json", exclude={"chunk_id", "index", "embedding_key"})
+    if not chunk.embedding_key:
+        return body
+    # The vector field cannot be read back, so what is to be found again is kept a second time, as bytes.
+    packed = np.array(chunk.vector, PACKED).tobytes()
+    return {**body, "embedding_key": chunk.embedding_key, "embedding": b64encode(packed).decode("ascii")}
+
+
+def _unpacked(packed: str) -> Vectors:
+    return np.frombuffer(b64decode(packed), PACKED).astype(np.float32)

@@ -143,7 +143,7 @@ def chunk_mappings(fingerprint: IndexFingerprint) -> dict[str, Any]:
     return {
         "dynamic": False,
         "_meta": {"fingerprint": fingerprint.model_dump(mode="json")},
-        "_source": {"excludes": ["vector"]},
+        "_source": {"excludes": ["vector", "embedding", "embedding_key"]},
         "properties": {
             "key": KEYWORD,
             "write_set": KEYWORD,
@@ -156,6 +156,8 @@ def chunk_mappings(fingerprint: IndexFingerprint) -> dict[str, Any]:
             "text": searched,
             "passage": {"type": "text", "analyzer": fingerprint.analyzer},
             "metadata": {"type": "object", "dynamic": "strict", "properties": {}},
+            "embedding_key": KEYWORD,
+            "embedding": {"type": "binary", "doc_values": True},
             "vector": {
                 "type": "dense_vector",
                 "dims": fingerprint.dims,
