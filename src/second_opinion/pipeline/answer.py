@@ -3,7 +3,6 @@
 Query -(retrieve)-> Candidate -(fuse)-> FusedCandidate -(rerank)-> ScoredCandidate -(judge)-> Verdict
 """
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from second_opinion.pipeline.ports import (
     Calibration,
     Clock,
     Guard,
-    JobStore,
     Meter,
     Reranker,
     ScoreCache,
@@ -28,7 +26,7 @@ from second_opinion.pipeline.ports import (
 from second_opinion.pipeline.reranking import rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
-from second_opinion.schemas.errors import CalibrationMismatch, JobCancelled, JobStoreUnavailable, OpinionError
+from second_opinion.schemas.errors import CalibrationMismatch
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import Decision, Passage, QueryResult, UnscoredPassage, Verdict
 
@@ -189,45 +187,6 @@ def _time_is_over(job: Job, clock: Clock) -> TimeIsOver | None:
     share = RESERVE_SHARE * (answer_by - job.submitted_at)
     until = answer_by - min(max(share, LEAST_RESERVE_SECONDS), MOST_RESERVE_SECONDS)
     return lambda: clock.now() >= until
-
-
-class JobGuard:
-    """Says whether a job's work is still wanted: before its deadline, and not cancelled. Many threads may ask.
-
-    Args:
-        job: The job as it was when the work began.
-        jobs: Asked for the job's state, at most every `check_seconds`. While it cannot be read the work goes on.
-    """
-
-    def __init__(self, job: Job, jobs: JobStore, clock: Clock, *, check_seconds: float = 0.25) -> None:
-        self._job = job
-        self._jobs = jobs
-        self._clock = clock
-        self._check_seconds = check_seconds
-        self._check_at = clock.now() + check_seconds
-        self._lock = threading.Lock()
-
-    def __call__(self) -> None:
-        """Return if the work is still wanted.
-
-        Raises:
-            DeadlineExceeded: If the job is past its `expires_at`.
-            JobCancelled: If the job was cancelled, or finished by somebody else.
-            UnknownJob: If there is no such job any more.
-        """
-        now = self._clock.now()
-        if now >= self._job.expires_at:
-            raise self._job.deadline_exceeded()
-        with self._lock:
-            if now < self._check_at:
-                return
-            self._check_at = now + self._check_seconds
-        try:
-            job = self._jobs.get(self._job.job_id)
-        except JobStoreUnavailable:
-            return
-        if job.is_terminal:
-            raise OpinionError.from_info(job.error) if job.error else JobCancelled(f"job {job.job_id} is {job.state}")
 
 
 def since(moment: float, clock: Clock) -> float:

@@ -27,11 +27,12 @@ from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
-from second_opinion.pipeline.answer import JobGuard, JudgementParts, judge_candidates, retrieve_candidates
+from second_opinion.pipeline.answer import JudgementParts, judge_candidates, retrieve_candidates
 from second_opinion.pipeline.calibration import NoCalibration, calibration_for
 from second_opinion.pipeline.chunking import SectionChunker
 from second_opinion.pipeline.filtering import matches
 from second_opinion.pipeline.ingest import Policy
+from second_opinion.pipeline.job_lease import JobLease
 from second_opinion.pipeline.ports import Embedder
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.pipeline.why import WhyParts, explain_document
@@ -247,7 +248,7 @@ def test_a_job_goes_through_redis_and_back(leaflets: Library, redis_url: str, na
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(jobs.wait, "job-1", 30.0)
         job = jobs.begin("job-1", JobState.RETRIEVING, owner="w", seconds=15.0)
-        guard = JobGuard(job, jobs, CLOCK)
+        guard = JobLease(job, jobs, CLOCK, seconds=15.0)
         candidates.put("job-1", retrieve_candidates(job, leaflets.retrieval, clock=CLOCK, guard=guard))
         job = jobs.begin("job-1", JobState.RERANKING, owner="w", seconds=15.0)
         handover = candidates.get("job-1")

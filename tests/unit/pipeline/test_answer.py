@@ -2,8 +2,9 @@
 
 import pytest
 
-from second_opinion.pipeline.answer import JobGuard, JudgementParts, judge_candidates, retrieve_candidates
+from second_opinion.pipeline.answer import JudgementParts, judge_candidates, retrieve_candidates
 from second_opinion.pipeline.calibration import NoCalibration
+from second_opinion.pipeline.job_lease import JobLease
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.schemas.chunk import IndexedChunk
@@ -158,7 +159,7 @@ def jobs(clock: ManualClock) -> CountedJobs:
 
 def test_the_guard_asks_now_and_then(jobs: CountedJobs, clock: ManualClock) -> None:
     """It is called between any two pairs, so it reads the job only every quarter of a second."""
-    guard = JobGuard(jobs.get("job-1"), jobs, clock)
+    guard = JobLease(jobs.get("job-1"), jobs, clock, seconds=15.0)
     jobs.asked = 0
     for _ in range(100):
         guard()
@@ -168,7 +169,7 @@ def test_the_guard_asks_now_and_then(jobs: CountedJobs, clock: ManualClock) -> N
 
 def test_the_guard_ends_cancelled_work(jobs: CountedJobs, clock: ManualClock) -> None:
     """Work stops soon after the job was cancelled, finished by another worker, or forgotten."""
-    guard = JobGuard(jobs.get("job-1"), jobs, clock)
+    guard = JobLease(jobs.get("job-1"), jobs, clock, seconds=15.0)
     error = JobCancelled("cancelled by the caller").info()
     jobs.finish("job-1", JobState.CANCELLED, at=clock.now(), error=error)
     guard()
@@ -176,13 +177,13 @@ def test_the_guard_ends_cancelled_work(jobs: CountedJobs, clock: ManualClock) ->
     with pytest.raises(JobCancelled, match="by the caller"):
         guard()
     jobs.create(a_query(job_id="job-2"), submitted_at=clock.now(), expires_at=clock.now() + 60.0)
-    guard = JobGuard(jobs.get("job-2"), jobs, clock)
+    guard = JobLease(jobs.get("job-2"), jobs, clock, seconds=15.0)
     jobs.finish("job-2", JobState.DONE, at=clock.now(), result=a_result("job-2"))
     clock.advance(0.25)
     with pytest.raises(JobCancelled, match="is done"):
         guard()
     nobody = jobs.get("job-2").model_copy(update={"job_id": "job-3"})
-    guard = JobGuard(nobody, jobs, clock)
+    guard = JobLease(nobody, jobs, clock, seconds=15.0)
     clock.advance(0.25)
     with pytest.raises(UnknownJob):
         guard()
@@ -190,7 +191,7 @@ def test_the_guard_ends_cancelled_work(jobs: CountedJobs, clock: ManualClock) ->
 
 def test_the_guard_ends_late_work(jobs: CountedJobs, clock: ManualClock) -> None:
     """The deadline is checked at every call, without asking anybody."""
-    guard = JobGuard(jobs.get("job-1"), jobs, clock)
+    guard = JobLease(jobs.get("job-1"), jobs, clock, seconds=15.0)
     clock.advance(60.0)
     jobs.down = True
     with pytest.raises(DeadlineExceeded, match="60 seconds"):
@@ -199,7 +200,7 @@ def test_the_guard_ends_late_work(jobs: CountedJobs, clock: ManualClock) -> None
 
 def test_the_guard_lets_work_go_on_while_it_cannot_ask(jobs: CountedJobs, clock: ManualClock) -> None:
     """A job store that is down for a moment does not throw away a nearly finished answer."""
-    guard = JobGuard(jobs.get("job-1"), jobs, clock)
+    guard = JobLease(jobs.get("job-1"), jobs, clock, seconds=15.0)
     jobs.down = True
     for _ in range(5):
         clock.advance(1.0)
