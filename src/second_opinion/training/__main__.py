@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 import torch
 
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.training.checkpoints import land, mix, network_from, take_up, write_model
 from second_opinion.training.encoder import from_bi_encoder, shape_for
 from second_opinion.training.measurement import measure, network_scorer
@@ -16,7 +17,6 @@ from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
-from second_opinion.training.slices import Slice
 
 FULL: Final = "checkpoint.pt"
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)

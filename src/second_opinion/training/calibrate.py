@@ -29,9 +29,9 @@ from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration_error import calibration_error, near_floor
 from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
 from second_opinion.pipeline.evaluation.reliability import SHOWN_FROM
+from second_opinion.pipeline.evaluation.slices import Slice, slice_dataset
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
-from second_opinion.training.slices import Slice, slice_dataset
 
 SMALL_CORPUS: Final = 3_000
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 import torch
 
 from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE, MANIFEST_FILE
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import InvalidDataset, InvalidRequest
 from second_opinion.training.card import model_card
@@ -31,7 +32,6 @@ from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.preparation import Plan, Preparation
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
-from second_opinion.training.slices import Slice
 from second_opinion.training.tokens import read_tokenizer
 
 FEWEST_QUERIES: Final = 20

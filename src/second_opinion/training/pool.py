@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from second_opinion.training.slices import Slice
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.training.tokens import TokenStore
 
 PADDING: Final = -1

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question, read_dataset, read_passages
+from second_opinion.pipeline.evaluation.slices import Slice, calibrates, slice_dataset
 from second_opinion.schemas.chunk import passage_text
 from second_opinion.training.encoder import embed
 from second_opinion.training.mining import Ranking, bm25_lists, fuse, knn_lists
 from second_opinion.training.network import Reranker
 from second_opinion.training.pool import PADDING, Pool, Texts
-from second_opinion.training.slices import Slice, calibrates, slice_dataset
 from second_opinion.training.tokens import CLS, PASSAGE_LIMIT, QUERY_LIMIT, SEP, Ids, TokenStore, tokenize
 
 SMALL_CORPUS: Final = 3_000

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertModel
 
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.training.network import Reranker, Shape
 from second_opinion.training.preparation import Plan, Preparation
-from second_opinion.training.slices import Slice
 
 TINY = Shape(vocabulary=400, width=32, layers=2, heads=4, inner=48, positions=64)
 THINGS = ["kettle", "ladder", "lantern", "bicycle", "anchor", "compass", "hammer", "mirror", "needle", "pillow"]

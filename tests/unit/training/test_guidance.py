@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.__main__ import main
 from second_opinion.training.batches import Step
@@ -18,7 +19,6 @@ from second_opinion.training.guidance import Guide, Habits, candidate_cosines, c
 from second_opinion.training.losses import combined_loss
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
-from second_opinion.training.slices import Slice
 
 
 def test_candidates_are_compared_with_their_own_query() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 
 from second_opinion.pipeline.evaluation.datasets import read_dataset
+from second_opinion.pipeline.evaluation.slices import Slice, slice_dataset
 from second_opinion.training.pool import PADDING, Pool, Texts
-from second_opinion.training.slices import Slice, slice_dataset
 
 
 def test_training_sees_no_text_of_another_slice(prepared: Path, folder: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from second_opinion.pipeline.evaluation.slices import Slice
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.checkpoints import land, mix, network_from, take_up
 from second_opinion.training.encoder import from_bi_encoder, shape_for
@@ -17,7 +18,6 @@ from second_opinion.training.network import SHUT, Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
-from second_opinion.training.slices import Slice
 
 RECIPE = Recipe(queries=4, candidates=3, max_length=48, warmup=2, layer_rate=1e-3)
 

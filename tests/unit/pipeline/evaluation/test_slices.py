@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question
-from second_opinion.training.slices import MEASURE_ONLY, Slice, slice_dataset
+from second_opinion.pipeline.evaluation.slices import MEASURE_ONLY, Slice, slice_dataset
 
 LINKS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=60)
 
