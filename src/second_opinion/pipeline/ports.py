@@ -453,9 +453,6 @@ class ChunkIndex(Protocol):
     def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
 
-    def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
-        """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
-
     def count(self, index: str) -> int:
         """Return how many chunks the index holds, visible or not."""
 
@@ -585,15 +582,15 @@ class JobStore(Protocol):
         at: float,
         result: QueryResult | None = None,
         error: ErrorInfo | None = None,
+        owner: str | None = None,
     ) -> bool:
         """Write the terminal state, start its time to live and wake the waiters; False when it was finished already.
 
-        owner: str | None = None,
+        With an `owner` also False when that one no longer holds the job's lease.
+
         Raises:
             UnknownJob: If there is none.
         """
-        With an `owner` also False when that one no longer holds the job's lease.
-
 
     def wait(self, job_id: str, timeout: float) -> Job:
         """Return the job when it is terminal, or as it is when `timeout` seconds are over.
@@ -609,9 +606,6 @@ class JobStore(Protocol):
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""
 
-    def expire(self, *, limit: int) -> list[str]:
-        """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
-
     def lapsed(self, *, limit: int) -> list[str]:
         """Return ids of unfinished jobs whose lease has run out, longest ago first."""
 
@@ -620,6 +614,9 @@ class JobStore(Protocol):
 
     def count_waiting(self) -> int:
         """Return how many unfinished jobs nobody works on, of those whose message is due."""
+
+    def expire(self, *, limit: int) -> list[str]:
+        """Make `expired` what is past its `expires_at`, at most `limit` jobs; return their ids."""
 
 
 class TaskQueue(Protocol):
