@@ -64,16 +64,21 @@ class CalibrationDesk:
         self._store = client.parts.calibrations
         self._traces = client.parts.traces
 
-    def reranker(self, name: str | None = None) -> RerankerRecord:
-        """Return what is known of a reranker, given as `model@revision`, or of the one that started last.
+    def reranker(self, model: str | None = None, *, name: str | None = None) -> RerankerRecord:
+        """Return what is known of a reranker, or of the one that started last.
+
+        Args:
+            model: Its model, as `model@revision`.
+            name: Its name in the settings.
 
         Raises:
             RerankUnavailable: If no rerank worker has said what it is.
         """
         for record in self._store.rerankers():
-            if name is None or record.key.reranker == name:
+            if (model is None or record.key.reranker == model) and (name is None or record.name == name):
                 return record
-        which = "has said what its model is" if name is None else f"has said what {name} is"
+        meant = " ".join(part for part in (name, model) if part)
+        which = f"has said what {meant} is" if meant else "has said what its model is"
         raise RerankUnavailable(
             f"no rerank worker {which}", hint="Start one, which says so within seconds: opinion worker --role rerank"
         )

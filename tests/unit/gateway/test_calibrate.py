@@ -81,6 +81,23 @@ def test_judgements_become_the_collections_calibration(calibrating: MemorySystem
     ]
 
 
+def test_one_of_several_rerankers_is_calibrated_by_name(calibrating: MemorySystem) -> None:
+    """Only its own scores count, and its key is in the artefact; a name that nobody serves is told."""
+    for place, name in enumerate(("far", "near")):
+        record = a_record(revision=name, at=NOW + place)
+        calibrating.parts.calibrations.publish(record.model_copy(update={"name": name}))
+    judge(calibrating, 60, reranker="word-reranker@far")
+    assert calibrating.opinion(*FROM_JUDGEMENTS, "--reranker", "near").exit_code == 4
+    told = calibrating.opinion(*FROM_JUDGEMENTS, "--reranker", "far", "--json")
+    assert told.exit_code == 0, told.stderr
+    artefact = json.loads(told.stdout)["proposal"]["artefact"]
+    assert (artefact["key"]["revision"], artefact["fitted_on"]["queries"]) == ("far", 60)
+    assert artefact["fitted_on"]["command"].endswith("--from-judgements --reranker far")
+    stranger = calibrating.opinion(*FROM_JUDGEMENTS, "--reranker", "other")
+    assert (stranger.exit_code, "has said what other is" in stranger.stderr) == (4, True)
+    assert calibrating.opinion(*FROM_JUDGEMENTS, "--reranker", "far,near").exit_code == 2
+
+
 def test_a_worse_calibration_is_not_stored_unless_forced(calibrating: MemorySystem) -> None:
     """The present one stays; --force replaces it."""
     judge(calibrating, 120)

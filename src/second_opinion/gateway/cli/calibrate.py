@@ -28,6 +28,7 @@ Evidence = tuple[Sequence[JudgedScores], RerankerRecord, str]
 @click.argument("dataset", required=False, type=click.Path(path_type=Path))
 @click.option("-c", "--collection", help="Whose calibration it becomes.  [default: the data set's own, evaluate-NAME]")
 @click.option("--from-judgements", is_flag=True, help="Fit on judged candidates of the collection's past queries.")
+@click.option("--reranker", metavar="NAME", help="Whose scores, by its name.  [default: the one asked first]")
 @click.option("--split", default="train", show_default=True, help="Which queries of the data set are asked.")
 @click.option("--queries", type=click.IntRange(min=1), help="Ask so many of them, always the same.  [default: all]")
 @click.option(
@@ -48,6 +49,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     dataset: Path | None,
     collection: str | None,
     from_judgements: bool,
+    reranker: str | None,
     split: str,
     queries: int | None,
     in_flight: int,
@@ -59,42 +61,48 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     r"""Fit a calibration, so that 0.4 means 40 % on these documents.
 
     With a DATASET its documents go into the collection and its questions through the whole pipeline, at floor 0. With
-    --from-judgements nothing is asked. What is fitted is measured on questions that it was not fitted on, and is not
-    stored when the present calibration does better.
+    --from-judgements nothing is asked. A collection has a calibration for each reranker; --reranker names one of them.
+    A managed one is paid for each question: --queries bounds how many. What is fitted is measured on questions that it
+    was not fitted on, and is not stored when the present calibration does better.
 
     \b
     Examples:
       opinion calibrate ./handbook-questions -c handbook
       opinion calibrate -c handbook --from-judgements
+      opinion calibrate ./handbook-questions -c handbook --reranker cohere --queries 100
       opinion calibrate ./handbook-questions --into calibration.json
     """
     if (dataset is None) is not from_judgements:
         raise click.UsageError("Name a data set, or --from-judgements with --collection.")
     if from_judgements and collection is None:
         raise click.UsageError("Say whose judgements: --collection NAME.")
+    if reranker is not None and "," in reranker:
+        raise click.UsageError("A calibration belongs to one reranker: --reranker NAME.")
+    chosen = [] if reranker is None else ["--reranker", reranker]
     require_scikit_learn()
     desk = CalibrationDesk(session.client)
     if dataset is None:
-        found = _judged(desk, collection or "")
-        command = f"opinion calibrate -c {collection} --from-judgements"
+        found = _judged(desk, collection or "", reranker)
+        command = ["-c", collection or "", "--from-judgements"]
     else:
         plan = RunPlan(
-            folder=work_folder or load_settings().state_dir / SUBFOLDER / _folder_name(dataset, collection, split),
+            folder=work_folder or _folder(dataset, collection, split, reranker),
             split=split,
             collection=collection,
             queries=queries,
             in_flight=in_flight,
             timeout=timeout,
-            choices={"floor": 0.0},
+            choices={"floor": 0.0, **({} if reranker is None else {"reranker": reranker})},
         )
         found = _asked(session, desk, dataset, plan)
-        command = f"opinion calibrate {dataset.name} -c {found[2]} --split {split}"
+        command = [dataset.name, "-c", found[2], "--split", split]
     scores, record, target = found
-    return _settle(session, desk, desk.propose(scores, record, collection=target, command=command), into, force=force)
+    told = " ".join(["opinion calibrate", *command, *chosen])
+    return _settle(session, desk, desk.propose(scores, record, collection=target, command=told), into, force=force)
 
 
-def _judged(desk: CalibrationDesk, collection: str) -> Evidence:
-    record = desk.reranker()
+def _judged(desk: CalibrationDesk, collection: str, name: str | None) -> Evidence:
+    record = desk.reranker(name=name)
     return desk.judged(collection, record), record, collection
 
 
@@ -107,7 +115,8 @@ def _asked(session: Session, desk: CalibrationDesk, folder: Path, plan: RunPlan)
             f"no query of {dataset.name} was answered by one and the same reranker",
             hint="Run the same command again once all rerank workers run one model: opinion status",
         )
-    return list(asked_scores(dataset, answers.asked)), desk.reranker(names.pop()), answers.collection
+    record = desk.reranker(names.pop(), name=plan.choices.get("reranker"))
+    return list(asked_scores(dataset, answers.asked)), record, answers.collection
 
 
 def _settle(
@@ -136,5 +145,7 @@ def _settle(
     return 0
 
 
-def _folder_name(dataset: Path, collection: str | None, split: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", "-".join([dataset.resolve().name, *([collection] if collection else []), split]))
+def _folder(dataset: Path, collection: str | None, split: str, reranker: str | None) -> Path:
+    parts = [dataset.resolve().name, collection, split, reranker]
+    name = re.sub(r"[^\w.-]+", "-", "-".join(part for part in parts if part))
+    return load_settings().state_dir / SUBFOLDER / name
