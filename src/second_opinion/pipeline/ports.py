@@ -132,6 +132,7 @@ class RerankerSpec:
         scale: What its raw scores are; declared by the adapter, never guessed from data.
         file_hash: SHA-256 of the model file, empty for a remote provider.
         kernel: The kernel class the processor selects (such as `avx512-vnni`), empty where it does not matter.
+        trained_on: Names of the data sets whose train split trained it; empty where that is not known.
         query_dependent: The provider says that one query's scores cannot be compared with another's, so without a
             calibration a floor on them means something else for each query.
     """
@@ -146,6 +147,7 @@ class RerankerSpec:
     runtime: str = ""
     kernel: str = ""
     query_dependent: bool = False
+    trained_on: tuple[str, ...] = ()
 
 
 class Reranker(Protocol):

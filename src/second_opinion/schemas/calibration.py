@@ -169,6 +169,7 @@ class RerankerRecord(Versioned):
         name: What the settings call it, and queries that ask for it.
         canaries: The known pairs as this model scores them; none for a provider.
         calibration: The artefact that came with the model; None when it has none.
+        trained_on: Names of the data sets whose train split trained it; empty where that is not known.
         published_at: Unix seconds.
     """
 
@@ -176,6 +177,7 @@ class RerankerRecord(Versioned):
     key: CalibrationKey
     canaries: tuple[Canary, ...]
     calibration: CalibrationArtefact | None = None
+    trained_on: tuple[str, ...] = ()
     published_at: float
 
     @property

@@ -17,6 +17,7 @@ from second_opinion.training.network import Reranker
 from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
+from second_opinion.training.story import read_story, trained_on
 
 FULL: Final = "checkpoint.pt"
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -159,7 +160,7 @@ def measure_model(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--into", type=_FOLDER, required=True, help="Folder for the small checkpoint.")
 @click.option("--figures", type=_EXISTING, help="JSON of figures to keep beside it.")
 @click.option("--data", type=_EXISTING, help="Prepared data whose data sets are named.")
-@click.option("--start", type=_EXISTING, help="Small checkpoint that the run started from, for --share.")
+@click.option("--start", type=_EXISTING, help="Small checkpoint that the run started from.")
 @click.option(
     "--share", type=click.FloatRange(0.0, 1.0), default=1.0, show_default=True, help="Trained share of the weights."
 )
@@ -183,6 +184,7 @@ def land_run(  # noqa: PLR0913, PLR0917 - one parameter an option
     if data:
         pool = Pool.load(data, Slice.TRAIN)
         story["training_queries"] = {name: len(pool.of_set(name)) for name in pool.names}
+    story["trained_on"] = trained_on(story, read_story(start) if start else {})
     if figures:
         story["figures"] = json.loads(figures.read_text(encoding="utf-8"))
     land(network, story, into, weights_of(bi_encoder))
@@ -195,7 +197,7 @@ def land_run(  # noqa: PLR0913, PLR0917 - one parameter an option
 def write_whole(source: Path, into: Path, bi_encoder: Path | None) -> None:
     """Write SOURCE, a run's folder or a small checkpoint, as a whole model for the exporter."""
     home = bi_encoder or installed_bi_encoder()
-    write_model(_read(source, bi_encoder), home / "tokenizer.json", into)
+    write_model(_read(source, bi_encoder), home / "tokenizer.json", into, read_story(source))
 
 
 def _read(model: Path, bi_encoder: Path | None) -> Reranker:

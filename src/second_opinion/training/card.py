@@ -46,7 +46,9 @@ def model_card(manifest: Path, calibration: Path, story: Mapping[str, Any], figu
     about = json.loads(manifest.read_text(encoding="utf-8"))
     fitted = load_artefact(calibration).fitted_on
     recipe, progress = story["recipe"], story["progress"]
-    sets = [f"- {name}: {count} queries of its `train` slice" for name, count in story["training_queries"].items()]
+    counts = story["training_queries"]
+    sets = [f"- {name}: {count} queries of its `train` slice" for name, count in counts.items()]
+    sets += [f"- {name}: by the checkpoint that it started from" for name in about["trained_on"] if name not in counts]
     return CARD.format(
         model=about["model"],
         revision=about["revision"],

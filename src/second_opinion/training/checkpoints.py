@@ -6,6 +6,7 @@ bi-encoder's: the rest is taken from there again.
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,9 @@ from second_opinion.pipeline.whole_files import whole_file, write_whole
 from second_opinion.schemas.errors import ModelUnusable
 from second_opinion.training.encoder import from_bi_encoder
 from second_opinion.training.network import Reranker, Shape
+from second_opinion.training.story import STORY_FILE
 
 WEIGHTS: Final = "model.safetensors"
-PROGRESS: Final = "progress.json"
 
 
 def land(network: Reranker, story: dict[str, Any], folder: Path, bi_encoder: Path) -> None:
@@ -33,7 +34,7 @@ def land(network: Reranker, story: dict[str, Any], folder: Path, bi_encoder: Pat
     with whole_file(folder / WEIGHTS) as draft:
         save_file(changed, str(draft))
     kept = {"shape": network.shape.as_dict(), **story}
-    write_whole(folder / PROGRESS, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+    write_whole(folder / STORY_FILE, json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
 def take_up(folder: Path, bi_encoder: Path) -> Reranker:
@@ -43,7 +44,7 @@ def take_up(folder: Path, bi_encoder: Path) -> Reranker:
         ModelUnusable: If the checkpoint does not belong to this kind of network.
     """
     try:
-        story = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        story = json.loads((folder / STORY_FILE).read_text(encoding="utf-8"))
         changed = {name: value.float() for name, value in load_file(str(folder / WEIGHTS)).items()}
         network = from_bi_encoder(bi_encoder, Shape(**story["shape"]))
         known = network.state_dict()
@@ -70,12 +71,14 @@ def mix(trained: Reranker, start: Reranker, share: float) -> Reranker:
     return between.eval()
 
 
-def write_model(network: Reranker, tokenizer: Path, folder: Path) -> None:
-    """Write a whole model: all weights in float32 and the tokenizer, as the exporter reads them."""
+def write_model(network: Reranker, tokenizer: Path, folder: Path, story: Mapping[str, Any] | None = None) -> None:
+    """Write a whole model as the exporter reads it: all weights in float32, the tokenizer, and the story if known."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().float().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(weights, str(folder / WEIGHTS))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    if story:
+        write_whole(folder / STORY_FILE, json.dumps(story, indent=2, sort_keys=True) + "\n")
 
 
 def network_from(checkpoint: Path) -> tuple[Reranker, dict[str, Any]]:

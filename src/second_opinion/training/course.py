@@ -32,6 +32,7 @@ from second_opinion.training.pool import Pool, Texts
 from second_opinion.training.preparation import Plan, Preparation
 from second_opinion.training.recipe import Recipe
 from second_opinion.training.run import Progress, Run, train
+from second_opinion.training.story import read_story, trained_on
 from second_opinion.training.tokens import read_tokenizer
 
 FEWEST_QUERIES: Final = 20
@@ -202,9 +203,12 @@ class Course:
             return
         self._told("exporting", 0, 0)
         trained, story = network_from(self.folder / "run" / CHECKPOINT)
+        pool = self._pool(Slice.TRAIN)
+        story["training_queries"] = {name: len(pool.of_set(name)) for name in pool.names}
+        story["trained_on"] = trained_on(story, read_story(self._means.start) if self._means.start else {})
         whole = self.folder / "whole"
-        write_model(trained, self._means.bi_encoder / WHOLE_TOKENIZER, whole)
-        label = exporting.Label(self._order.model, "trained by opinion train")
+        write_model(trained, self._means.bi_encoder / WHOLE_TOKENIZER, whole, story)
+        label = exporting.Label(self._order.model, "trained by opinion train", trained_on=story["trained_on"])
         exporting.export(read_source(whole), self.model, label, Quantisation())
         self._told("calibrating", 0, 0)
         data = CalibrationData(
@@ -214,8 +218,6 @@ class Course:
             cache=self.folder / "prepared" / "chunks",
         )
         calibrate(self.model, data)
-        pool = self._pool(Slice.TRAIN)
-        story["training_queries"] = {name: len(pool.of_set(name)) for name in pool.names}
         card = model_card(self.model / MANIFEST_FILE, self.model / CALIBRATION_FILE, story, figures)
         (self.model / CARD_FILE).write_text(card, encoding="utf-8")
 

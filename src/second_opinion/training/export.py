@@ -23,6 +23,7 @@ from second_opinion.training.calibrate import CalibrationData, calibrate
 from second_opinion.training.onnx_encoder import Recipe, encode
 from second_opinion.training.onnx_graph import Graph
 from second_opinion.training.sources import Source, read_source
+from second_opinion.training.story import read_story, trained_on
 
 RERANKER_TOKENS: Final = 384
 EMBEDDER_TOKENS: Final = 256
@@ -31,11 +32,12 @@ QUERY_TOKENS: Final = 128
 
 @dataclass(frozen=True)
 class Label:
-    """What a model is called, where its weights come from, and under which licence."""
+    """What a model is called, where its weights come from, under which licence, and which data sets trained it."""
 
     model: str
     origin: str = ""
     licence: str = "Apache-2.0"
+    trained_on: tuple[str, ...] = ()
 
 
 def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> Manifest:
@@ -53,6 +55,7 @@ def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> M
         max_query_tokens=QUERY_TOKENS,
         dims=None if reranks else source.encoder.words.shape[1],
         scale="logit" if reranks else None,
+        trained_on=label.trained_on,
         model_sha256=sha256_of(destination / MODEL_FILE),
         tokenizer_sha256=sha256_of(destination / TOKENIZER_FILE),
         source=label.origin,
@@ -84,6 +87,7 @@ def _write_tokenizer(tokenizer: dict[str, Any], destination: Path) -> None:
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--model", required=True, help="Id of the model in manifests, results and traces.")
 @click.option("--origin", default="", help="Where the weights come from, in a sentence.")
+@click.option("--trained-on", multiple=True, help="Data set that trained it, beside those that SOURCE itself names.")
 @click.option("--exact", is_flag=True, help="Keep float32: four times the size, half the speed.")
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Calibrate on these sets.")
 @click.option("--on", "sets", multiple=True, help="Data set whose calibrate slice is used.")
@@ -93,7 +97,8 @@ def _write_tokenizer(tokenizer: dict[str, Any], destination: Path) -> None:
 def main(source: Path, destination: Path, data: Path | None, **chosen: Any) -> None:
     """Export the model in SOURCE into the model folder DESTINATION, and calibrate it where --data is given."""
     recipe = Recipe.exact() if chosen.pop("exact") else Recipe()
-    label = Label(chosen.pop("model"), chosen.pop("origin"))
+    learnt = trained_on(read_story(source), {"trained_on": chosen.pop("trained_on")})
+    label = Label(chosen.pop("model"), chosen.pop("origin"), trained_on=learnt)
     manifest = export(read_source(source), destination, label, recipe)
     size = (destination / MODEL_FILE).stat().st_size / 1e6
     click.echo(f"{manifest.model} {manifest.revision}: {size:.1f} MB in {destination}")

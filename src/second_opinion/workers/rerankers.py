@@ -56,6 +56,7 @@ class OpenedReranker:
             key=CalibrationKey.of(self.reranker.spec),
             canaries=() if self.is_remote else score_canaries(self.reranker),
             calibration=self.calibration.artefact if isinstance(self.calibration, FittedCalibration) else None,
+            trained_on=self.reranker.spec.trained_on,
             published_at=at,
         )
 

@@ -50,6 +50,7 @@ def test_a_training_ends_in_a_model_that_workers_load(questions: Path, tmp_path:
     assert {"start", "trained"} < figures.keys()
     reranker = OnnxReranker(into / "model")
     assert calibration_for(reranker, into / "model" / CALIBRATION_FILE).id is not None
+    assert reranker.spec.trained_on == ("questions",)
     card = (into / "model" / "README.md").read_text(encoding="utf-8")
     assert "- questions: " in card
     assert "4 steps, 48 pairs, seed 0" in card

@@ -35,6 +35,7 @@ class Manifest(Versioned):
         max_query_tokens: Of these, the most that a query may take; the passage has the rest.
         dims: Length of the vectors of an embedder.
         scale: What the raw scores of a reranker are.
+        trained_on: Names of the data sets whose train split trained it; empty where that is not known.
         model_sha256: Hash of `model.onnx`; likewise `tokenizer_sha256`.
     """
 
@@ -46,6 +47,7 @@ class Manifest(Versioned):
     max_query_tokens: int = Field(default=128, ge=1)
     dims: int | None = None
     scale: Scale | None = None
+    trained_on: tuple[str, ...] = ()
     model_sha256: str
     tokenizer_sha256: str
     source: str = ""

@@ -45,6 +45,7 @@ class OnnxReranker:
             file_hash=manifest.model_sha256,
             runtime=f"onnxruntime {ort.__version__}",
             kernel=kernel_class(),
+            trained_on=manifest.trained_on,
         )
         self.tokenizer = ModelTokenizer.read(
             folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens, max_query_tokens=manifest.max_query_tokens
