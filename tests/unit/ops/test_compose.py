@@ -41,6 +41,24 @@ def test_each_variable_of_the_image_is_a_setting() -> None:
     assert given <= SETTINGS
 
 
+def test_workers_run_the_slim_image() -> None:
+    """The target that compose builds is in the Dockerfile, and what is installed in it has neither torch nor onnx."""
+    assert {service["build"]["target"] for service in WORKERS.values()} == {"worker-slim"}
+    assert re.search(r"^FROM \S+ AS worker-slim$", DOCKERFILE, re.MULTILINE)
+    (requirements,) = set(re.findall(r"requirements/\S+\.txt", DOCKERFILE))
+    installed = set(re.findall(r"^([\w.-]+)==", (ROOT / requirements).read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"celery", "onnxruntime"} <= installed
+    assert not installed & {
+        "torch",
+        "transformers",
+        "sentence-transformers",
+        "scikit-learn",
+        "onnx",
+        "pyarrow",
+        "httpx",
+    }
+
+
 @pytest.mark.parametrize("name", sorted(WORKERS))
 def test_a_workers_environment_makes_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What compose hands to a worker is accepted by the settings and names compose's own servers."""
