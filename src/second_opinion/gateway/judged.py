@@ -31,6 +31,11 @@ class JudgedSet:
     nameless: int = 0
 
 
+def judged_name(collection: str) -> str:
+    """Return the name of the data set that a collection's judged queries make."""
+    return f"judged-{collection}"
+
+
 def gather(evidence: Evidence, collection: str) -> JudgedSet:
     """Return the judged pairs of a collection, with the other candidates of their queries to choose negatives from."""
     found = JudgedSet()

@@ -118,7 +118,7 @@ class MemorySystem:
         reranker = WordReranker()
         of_collections = CollectionCalibrations(reranker, self.parts.calibrations)
         judgement = JudgementParts(reranker, NoCalibration("logit"), of_collections)
-        job = self.jobs.advance(job_id, JobState.RETRIEVING)
+        job = self.jobs.begin(job_id, JobState.RETRIEVING, owner="worker", seconds=60.0)
         try:
             handover = retrieve_candidates(job, retrieval, clock=self.stores.clock)
             result = judge_candidates(job, handover, judgement, clock=self.stores.clock)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from second_opinion.pipeline.calibration import load_artefact, score_canaries
+from second_opinion.pipeline.evaluation.datasets import read_dataset
+from second_opinion.pipeline.evaluation.slices import Slice, slice_dataset
 from second_opinion.schemas.calibration import CalibrationKey, RerankerRecord
 from second_opinion.schemas.trace import Trace
 from second_opinion.schemas.verdict import CalibrationSource
@@ -130,11 +132,10 @@ def test_a_calibration_can_go_to_a_file_and_from_there_to_a_collection(
     assert calibrating.client.collection("default").calibration is None
 
 
-def test_a_data_set_calibrates_by_its_answers(calibrating: MemorySystem, tmp_path: Path) -> None:
-    """Its train questions go through the whole pipeline; documents and answers end up in its collection."""
-    folder = tmp_path / "plants"
+def write_plants(folder: Path, plants: int, questions: int) -> Path:
+    """A data set of one fact a plant: train questions, every fifth without a relevant plant, and one of dev."""
     folder.mkdir()
-    names = [f"plant{number}" for number in range(12)]
+    names = [f"plant{number}" for number in range(plants)]
     rows = [
         {"id": one, "title": "", "text": f"the {one} wants {'sun' if place % 2 else 'shade'}"}
         for place, one in enumerate(names)
@@ -143,14 +144,24 @@ def test_a_data_set_calibrates_by_its_answers(calibrating: MemorySystem, tmp_pat
     asked = [
         {
             "id": f"q{number}",
-            "text": f"what wants the {names[number % 12]} {'sun' if number % 3 else 'tea'}",
-            "split": split,
+            "text": f"what wants the {names[number % plants]} {'sun' if number % 3 else 'tea'}",
+            "split": "dev" if number == questions else "train",
         }
-        for number, split in [(number, "train") for number in range(60)] + [(60, "dev")]
+        for number in range(questions + 1)
     ]
     (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked), "utf-8")
-    grades = [f"q{number}\t{names[number % 12]}\t1\n" for number in range(61) if number % 5]
+    grades = [f"q{number}\t{names[number % plants]}\t1\n" for number in range(questions + 1) if number % 5]
     (folder / "qrels.tsv").write_text("".join(grades), "utf-8")
+    return folder
+
+
+def asked_in(work: Path) -> set[str]:
+    return {json.loads(line)["query_id"] for line in (work / "asked.jsonl").read_text("utf-8").splitlines()}
+
+
+def test_a_data_set_calibrates_by_its_answers(calibrating: MemorySystem, tmp_path: Path) -> None:
+    """Its train questions go through the whole pipeline; documents and answers end up in its collection."""
+    folder = write_plants(tmp_path / "plants", 12, 60)
     work = tmp_path / "work"
     told = calibrating.opinion("calibrate", str(folder), "--work-folder", str(work), "--force", "--json")
     assert told.exit_code == 0, told.stderr
@@ -159,8 +170,42 @@ def test_a_data_set_calibrates_by_its_answers(calibrating: MemorySystem, tmp_pat
     assert proposal["artefact"]["fitted_on"]["queries"] == 60
     assert proposal["artefact"]["fitted_on"]["slices"] == {"plants": 60}
     assert calibrating.client.collection("evaluate-plants").calibration == proposal["artefact"]["id"]
-    answered = [json.loads(line)["query_id"] for line in (work / "asked.jsonl").read_text("utf-8").splitlines()]
-    assert "q60" not in answered
+    assert asked_in(work) == {f"q{number}" for number in range(60)}
+
+
+def test_a_set_that_trained_the_model_is_asked_only_what_training_left_out(
+    handbook: MemorySystem, tmp_path: Path
+) -> None:
+    """Of the set that it learnt from the calibrate slice, and a line says so; of any other set the whole split."""
+    handbook.parts.calibrations.publish(a_record().model_copy(update={"trained_on": ("plants",)}))
+    learnt, other = write_plants(tmp_path / "plants", 150, 150), write_plants(tmp_path / "herbs", 12, 60)
+    told = handbook.opinion("calibrate", str(learnt), "--work-folder", str(tmp_path / "learnt"), "--force")
+    assert told.exit_code == 0, told.stderr
+    slices = slice_dataset(read_dataset(learnt)).questions
+    kept = {one for one, part in slices.items() if part is Slice.CALIBRATE}
+    assert asked_in(tmp_path / "learnt") == kept
+    assert f"was trained on plants: only {len(kept)} of 150 train questions" in told.stderr
+    told = handbook.opinion("calibrate", str(other), "--work-folder", str(tmp_path / "other"), "--force")
+    assert told.exit_code == 0, told.stderr
+    assert len(asked_in(tmp_path / "other")) == 60
+    assert "was trained on" not in told.stderr
+
+
+def test_a_set_without_anything_that_training_left_out_is_refused(handbook: MemorySystem, tmp_path: Path) -> None:
+    """The sentence says why, and nothing is asked."""
+    handbook.parts.calibrations.publish(a_record().model_copy(update={"trained_on": ("tiny",)}))
+    tiny = write_plants(tmp_path / "tiny", 1, 4)
+    told = handbook.opinion("calibrate", str(tiny), "--work-folder", str(tmp_path / "work"))
+    assert told.exit_code == 4
+    assert "was trained on tiny and learnt from all 4 train questions" in told.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_judgements_that_trained_the_model_are_told_of(handbook: MemorySystem) -> None:
+    """`opinion train -c` made a model of these very judgements: what is measured on them is too good."""
+    handbook.parts.calibrations.publish(a_record().model_copy(update={"trained_on": ("judged-default",)}))
+    judge(handbook, 60)
+    assert "was trained on judged queries of default" in handbook.opinion(*FROM_JUDGEMENTS).stderr
 
 
 @pytest.mark.parametrize(

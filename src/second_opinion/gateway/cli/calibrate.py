@@ -12,10 +12,13 @@ from second_opinion.gateway.cli.progress import TerminalWatch
 from second_opinion.gateway.cli.rendering import calibrate as rendering
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.evaluation import RunPlan, run_dataset
+from second_opinion.gateway.judged import judged_name
 from second_opinion.pipeline.calibration import save_artefact
 from second_opinion.pipeline.calibration.fit import require_scikit_learn
 from second_opinion.pipeline.calibration.judged_scores import JudgedScores
-from second_opinion.pipeline.evaluation.datasets import read_dataset
+from second_opinion.pipeline.evaluation.datasets import Dataset, read_dataset
+from second_opinion.pipeline.evaluation.report import AskedSet
+from second_opinion.pipeline.evaluation.slices import untrained_questions
 from second_opinion.schemas.calibration import RerankerRecord
 from second_opinion.schemas.errors import NotEnoughJudgements
 from second_opinion.workers.settings import load_settings
@@ -82,7 +85,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     require_scikit_learn()
     desk = CalibrationDesk(session.client)
     if dataset is None:
-        found = _judged(desk, collection or "", reranker)
+        found = _judged(session, desk, collection or "", reranker)
         command = ["-c", collection or "", "--from-judgements"]
     else:
         plan = RunPlan(
@@ -101,22 +104,50 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     return _settle(session, desk, desk.propose(scores, record, collection=target, command=told), into, force=force)
 
 
-def _judged(desk: CalibrationDesk, collection: str, name: str | None) -> Evidence:
+def _judged(session: Session, desk: CalibrationDesk, collection: str, name: str | None) -> Evidence:
     record = desk.reranker(name=name)
+    if judged_name(collection) in record.trained_on:
+        session.terminal.warn(
+            f"{record.key.reranker} was trained on judged queries of {collection}, and looks better on them than it is"
+        )
+        session.terminal.hint("Judge candidates of questions that were asked since, or calibrate on a data set")
     return desk.judged(collection, record), record, collection
 
 
 def _asked(session: Session, desk: CalibrationDesk, folder: Path, plan: RunPlan) -> Evidence:
     dataset = read_dataset(folder, split=plan.split)
-    answers = run_dataset(session.client, dataset, plan, TerminalWatch(session.terminal))
+    expected = desk.reranker(name=plan.choices.get("reranker"))
+    answers, record = _answers(session, desk, dataset, plan, expected)
+    if (dataset.name in record.trained_on) is not (dataset.name in expected.trained_on):
+        # Another reranker than the latest one answered, and it may be asked other questions.
+        answers, record = _answers(session, desk, dataset, plan, record)
+    return list(asked_scores(dataset, answers.asked)), record, answers.collection
+
+
+def _answers(
+    session: Session, desk: CalibrationDesk, dataset: Dataset, plan: RunPlan, expected: RerankerRecord
+) -> tuple[AskedSet, RerankerRecord]:
+    """Ask what the expected reranker did not learn from; return the answers, and the reranker that gave them."""
+    learner, fresh = expected.key.reranker, untrained_questions(dataset, expected.trained_on)
+    if fresh is not dataset:
+        kept, before = (sum(one.split == plan.split for one in some.questions.values()) for some in (fresh, dataset))
+        if not kept:
+            raise NotEnoughJudgements(
+                f"{learner} was trained on {dataset.name} and learnt from all {before:,} {plan.split} questions",
+                hint="Calibrate on another data set, or judge candidates: opinion calibrate --from-judgements",
+            )
+        session.terminal.neutral(
+            f"{learner} was trained on {dataset.name}: "
+            f"only {kept:,} of {before:,} {plan.split} questions, which it did not learn from, are used"
+        )
+    answers = run_dataset(session.client, fresh, plan, TerminalWatch(session.terminal))
     names = {one.reranker for one in answers.asked if one.error is None}
     if len(names) != 1:
         raise NotEnoughJudgements(
             f"no query of {dataset.name} was answered by one and the same reranker",
             hint="Run the same command again once all rerank workers run one model: opinion status",
         )
-    record = desk.reranker(names.pop(), name=plan.choices.get("reranker"))
-    return list(asked_scores(dataset, answers.asked)), record, answers.collection
+    return answers, desk.reranker(names.pop(), name=plan.choices.get("reranker"))
 
 
 def _settle(

@@ -60,9 +60,9 @@ def train(session: Session, *, datasets: tuple[Path, ...], collection: str | Non
         if importlib.util.find_spec(module) is None:
             raise ExtraMissing.of(extra, package)
     if collection is not None:
-        from second_opinion.gateway.judged import write_judged  # noqa: PLC0415 - judged queries need the servers
+        from second_opinion.gateway.judged import judged_name, write_judged  # noqa: PLC0415 - judged queries need the servers
 
-        folder = options["into"] / f"judged-{collection}"
+        folder = options["into"] / judged_name(collection)
         if not folder.exists():
             found = write_judged(session.client.evidence, collection, folder)
             session.terminal.neutral(f"{len(found.grades):,} judged pairs of {len(found.questions):,} queries")

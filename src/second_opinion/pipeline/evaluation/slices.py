@@ -5,7 +5,8 @@ together by a grade or as a question's source. A group with any query outside th
 others one in ten, by a hash of a document's id, is kept to calibrate; training sees nothing of these.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
@@ -51,6 +52,26 @@ def slice_dataset(dataset: Dataset) -> Slices:
         for node in nodes:
             (questions if node[0] == "q" else passages)[node[2:]] = chosen
     return Slices(questions, passages)
+
+
+def untrained_questions(dataset: Dataset, trained_on: Collection[str]) -> Dataset:
+    """Return the data set with only those questions that a model did not learn from.
+
+    Of the `train` split of a set that trained it, the `calibrate` slice stays; any other set stays as it is.
+
+    Args:
+        dataset: With the questions of all its splits, since slices are drawn over them together.
+        trained_on: Names of the data sets that trained the model.
+    """
+    if dataset.name not in trained_on:
+        return dataset
+    slices = slice_dataset(dataset).questions
+    kept = {
+        identity: question
+        for identity, question in dataset.questions.items()
+        if question.split != "train" or slices[identity] is Slice.CALIBRATE
+    }
+    return replace(dataset, questions=kept)
 
 
 def calibrates(document: str, share: float = CALIBRATE_SHARE) -> bool:

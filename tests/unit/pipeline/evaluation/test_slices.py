@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question
-from second_opinion.pipeline.evaluation.slices import MEASURE_ONLY, Slice, slice_dataset
+from second_opinion.pipeline.evaluation.slices import MEASURE_ONLY, Slice, slice_dataset, untrained_questions
 
 LINKS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=60)
 
@@ -57,3 +57,14 @@ def test_data_sets_that_may_only_measure_never_train() -> None:
     for name in MEASURE_ONLY:
         slices = slice_dataset(dataset([(0, 0)], ["train"] * 41, name))
         assert set(slices.questions.values()) | set(slices.passages.values()) == {Slice.MEASURE}
+
+
+@given(LINKS, st.lists(st.sampled_from(["train", "dev"]), min_size=41, max_size=41))
+def test_what_a_model_learnt_from_is_left_out(links: list[tuple[int, int]], splits: list[str]) -> None:
+    """No question of the train slice stays; a set that took no part in training stays whole."""
+    made = dataset(links, splits)
+    slices = slice_dataset(made).questions
+    kept = untrained_questions(made, {made.name}).questions
+    assert {slices[one] for one in kept} <= {Slice.CALIBRATE, Slice.MEASURE}
+    assert {one for one, part in slices.items() if part is Slice.CALIBRATE} <= kept.keys()
+    assert untrained_questions(made, {"another"}) is made
