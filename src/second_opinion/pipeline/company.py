@@ -7,13 +7,18 @@ runs alone: if the process ends again, only that one was there.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
+from typing import Any
 
 
 class Company:
-    """Lets many in together, or one alone. Whoever wants to be alone goes before those who come later."""
+    """Lets many in together, or one alone. Whoever wants to be alone goes before those who come later.
 
-    def __init__(self) -> None:
-        self._changed = Condition()
+    Args:
+        changed: A `threading.Condition`, or what takes its place in a simulation.
+    """
+
+    def __init__(self, *, changed: Any = None) -> None:
+        self._changed = Condition() if changed is None else changed
         self._together = 0
         self._is_alone = False
         self._want_alone = 0

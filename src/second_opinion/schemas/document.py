@@ -160,8 +160,12 @@ class DocumentRecord(Versioned):
         needs_extraction: True while the target's bytes still have to be turned into text.
         size: Bytes of what was sent for the target, so that a worker can tell what it takes on before reading it.
         attempts: How often work on the target was begun; it names the write set, so it never goes back.
+        failures: How many attempts failed for a reason that may pass.
+        losses: How often the worker ended, or fell silent, in the middle of it.
+        lone_losses: How many of these workers did nothing else meanwhile.
         lease_owner: The one piece of work that may commit the target; None when nobody works on it.
         lease_until: Until when (Unix seconds) nobody else takes the work over; 0 when nobody works on it.
+        lease_alone: True when the holder of the lease does nothing else.
         not_before: Work is not to be begun before this (Unix seconds).
         enqueued_at: When it was last put in a queue (Unix seconds); 0 when it is known to be in none.
         error: Why the target failed, or why its last attempt did.
@@ -182,8 +186,12 @@ class DocumentRecord(Versioned):
     needs_extraction: bool = False
     size: int = 0
     attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    lone_losses: int = 0
     lease_owner: str | None = None
     lease_until: float = 0.0
+    lease_alone: bool = False
     not_before: float = 0.0
     enqueued_at: float = 0.0
     error: ErrorInfo | None = None

@@ -41,6 +41,7 @@ class JobWork:
         lease_seconds: How long this worker may be silent about a job before another takes it over.
         ids: Names the leases.
         beat: Called whenever the work shows that it goes on.
+        company: What else runs in this process.
     """
 
     def __init__(  # noqa: PLR0913 - all but two by name
@@ -52,6 +53,7 @@ class JobWork:
         lease_seconds: float = LEASE_SECONDS,
         ids: OperationIds | None = None,
         beat: Guard = no_guard,
+        company: Company | None = None,
     ) -> None:
         self._jobs = jobs
         self._clock = clock
@@ -59,7 +61,7 @@ class JobWork:
         self._lease_seconds = lease_seconds
         self._ids = ids or UlidSource()
         self._beat = beat
-        self._company = Company()
+        self._company = company or Company()
 
     def run(self, job_id: str, state: JobState, stage: Stage) -> Facts:
         """Move the job to `state` and run the stage on it; a failure for good is recorded as the job's outcome.

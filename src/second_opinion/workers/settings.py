@@ -109,12 +109,12 @@ class Settings(BaseSettings):
     """Longest wait for a commit to fill."""
     lease_seconds: Seconds = 15.0
     """How long a worker may be silent about a document before another takes it over."""
-    max_attempts: int = Field(default=3, ge=1, le=100)
-    """How often work on a document is begun before it is recorded as failed."""
-    reconcile_seconds: Seconds = 5.0
-    """How often work that nobody does and that is in no queue is looked for."""
     job_lease_seconds: Seconds = 15.0
     """How long a worker may be silent about a query before another takes it over."""
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    """How often work on a document may fail, or end a worker that does nothing else, before it is recorded as failed."""
+    reconcile_seconds: Seconds = 5.0
+    """How often work that nobody does and that is in no queue is looked for."""
     sweep_seconds: Seconds = 60.0
     """How often chunks and contents that nothing points to are removed."""
     sweep_grace_seconds: Seconds = 600.0

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from second_opinion.pipeline.ingest import Policy
-from second_opinion.schemas.document import DocumentState
+from second_opinion.pipeline.company import Company
+from second_opinion.pipeline.ingest import GroupCommitter, Indexing, Policy
+from second_opinion.pipeline.ingest.leases import LOSSES_IN_COMPANY
+from second_opinion.schemas.document import DocumentState, document_key
+from second_opinion.schemas.errors import StoreUnavailable
 from second_opinion.testing.ingest import Failing, IngestRig
 
 from .conftest import Bench
@@ -100,18 +103,19 @@ def test_a_document_recorded_by_a_caller_that_ended_is_not_forgotten(bench: Benc
 
 
 def test_a_document_that_always_kills_its_worker_is_given_up(bench: Bench) -> None:
-    """After as many attempts as allowed it is recorded as failed, saying what happened; sending it again tries anew."""
+    """After as many losses alone as allowed it is recorded as failed, saying so; sending it again tries anew."""
     bench.rig.acceptance.accept([{"id": "d1", "text": OLD}])
-    for _ in range(bench.rig.policy.max_attempts):
+    losses = LOSSES_IN_COMPANY + bench.rig.policy.max_attempts
+    for loss in range(losses):
         with pytest.raises(Crash):
             crashing(bench, "contents", "get", 1, after=False).indexing.index(bench.rig.queue.batches.popleft())
         bench.clock.advance(bench.rig.policy.lease_seconds + 1)
-        assert bench.reconcile() == 1
-    bench.rig.drain()
+        assert bench.reconcile() == (1 if loss < losses - 1 else 0)
+    assert not bench.rig.queue.batches
     status = bench.rig.status("d1")
     assert status.error is not None
     assert (status.state, status.error.code) == (DocumentState.FAILED, "attempts_exhausted")
-    assert "the worker ended" in status.error.message
+    assert f"{losses} workers ended" in status.error.message
     assert bench.rig.put("d1", OLD).error is None
     bench.rig.drain()
     assert whole_versions(bench) == "old"
@@ -130,7 +134,7 @@ def test_a_document_that_kills_its_worker_takes_its_batch_down_once(bench: Bench
                 raise Crash
             return super().embed_passages(texts, guard=guard)
 
-    for _ in range(bench.rig.policy.max_attempts + 1):
+    for _ in range(LOSSES_IN_COMPANY + bench.rig.policy.max_attempts):
         while bench.rig.queue.batches:
             worker = IngestRig.on(bench.rig.stores, bench.rig.chunker, Deadly(), bench.rig.policy)
             with suppress(Crash):
@@ -139,6 +143,60 @@ def test_a_document_that_kills_its_worker_takes_its_batch_down_once(bench: Bench
         bench.reconcile()
     states = {name: bench.rig.status(name).state for name in names}
     assert states == {name: DocumentState.FAILED if name == "d2" else DocumentState.INDEXED for name in names}
+
+
+def test_many_killed_workers_park_no_document(bench: Bench) -> None:
+    """Lost again and again beside others, a document counts as a suspect, not as the cause, and is indexed in the end."""
+    names = [f"d{number}" for number in range(4)]
+    bench.rig.acceptance.accept([{"id": name, "text": f"Text of {name}."} for name in names])
+    refs = bench.rig.queue.batches.popleft()
+    for _ in range(3 * bench.rig.policy.max_attempts):
+        killed = crashing(bench, "contents", "get", 1, after=False).indexing
+        with pytest.raises(Crash):
+            killed._index(refs, lambda: None, alone=False)
+        bench.clock.advance(bench.rig.policy.lease_seconds + 1)
+    bench.reconcile()
+    assert sorted(map(len, bench.rig.queue.batches)) == [1, 1, 1, 1]
+    bench.rig.drain()
+    assert {bench.rig.status(name).state for name in names} == {DocumentState.INDEXED}
+
+
+def test_what_workers_were_lost_with_is_indexed_alone(bench: Bench) -> None:
+    """While a suspect is worked on, this process begins nothing else; what waits goes on behind it."""
+    bench.rig.put("suspect", OLD)
+    for _ in range(LOSSES_IN_COMPANY):
+        with pytest.raises(Crash):
+            crashing(bench, "contents", "get", 1, after=False).indexing.index(bench.rig.queue.batches.popleft())
+        bench.clock.advance(bench.rig.policy.lease_seconds + 1)
+        bench.reconcile()
+    (suspect,) = bench.rig.queue.batches
+    bench.rig.put("other", "Other text.")
+    other = bench.rig.queue.batches.pop()
+    company, seen = Company(), []
+
+    class Looking(type(bench.embedder)):  # type: ignore[misc]
+        """Looks who else is at work."""
+
+        def embed_passages(self, texts, *, guard=lambda: None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            seen.append((company._is_alone, company._together))
+            return super().embed_passages(texts, guard=guard)
+
+    rig, stores, policy = bench.rig, bench.rig.stores, bench.rig.policy
+    indexing = Indexing(stores, policy, rig.chunker, Looking(), GroupCommitter(stores, policy), company)
+    assert [indexing.index(refs).committed for refs in (suspect, other)] == [1, 1]
+    assert seen == [(True, 0), (False, 1)]
+
+
+def test_a_store_that_goes_away_is_no_lost_worker(bench: Bench) -> None:
+    """What was begun is let go at once, without blame, as far as the store still takes it."""
+    bench.rig.put("d1", OLD)
+    failing = Failing(bench.rig.stores.contents, "get", StoreUnavailable("away"))
+    with pytest.raises(StoreUnavailable):
+        bench.rig.with_stores(contents=failing).indexing.index(bench.rig.queue.batches.popleft())
+    assert bench.reconcile() == 1
+    bench.rig.drain()
+    (seen,) = bench.rig.stores.documents.get([document_key("default", "d1")]).values()
+    assert (seen.record.state, seen.record.losses, seen.record.failures) == (DocumentState.INDEXED, 0, 0)
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_loses(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from second_opinion.schemas.document import DocumentRecord
 def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy) -> None:
     """Send each document's operation to be extracted or to be indexed.
 
-    One that was begun before gets a message of its own: if it ended its worker, it takes no other with it again.
+    One that a worker was lost with gets a message of its own: if it was the cause, it takes no batch with it again.
 
     Raises:
         BrokerUnavailable: If the queue takes no messages; some may have been sent.
@@ -20,9 +20,9 @@ def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy)
             queue.extract(record.ref)
     texts = [record for record in records if not record.needs_extraction]
     for record in texts:
-        if record.attempts > 0:
+        if record.losses > 0:
             queue.index([record.ref])
-    for message in messages([record for record in texts if record.attempts == 0], policy):
+    for message in messages([record for record in texts if record.losses == 0], policy):
         queue.index([record.ref for record in message])
 
 

@@ -32,7 +32,7 @@ class Extraction:
         Raises:
             StoreUnavailable: If Elasticsearch cannot be had. Nothing is lost: the lease runs out.
         """
-        for held in self._leases.take([ref], extraction=True):
+        for held in self._leases.take([ref], extraction=True, alone=True):
             try:
                 guard()
                 text = self._text(held)
@@ -63,6 +63,9 @@ class Extraction:
             "needs_extraction": False,
             "size": len(text.encode()),
             "attempts": 0,
+            "failures": 0,
+            "losses": 0,
+            "lone_losses": 0,
             "lease_owner": None,
             "lease_until": 0.0,
             "enqueued_at": now,

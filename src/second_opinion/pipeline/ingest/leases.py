@@ -15,6 +15,8 @@ from second_opinion.schemas.errors import AttemptsExhausted, ErrorInfo, Internal
 CONFLICT_ROUNDS: Final = 5
 BACKOFF_FACTOR: Final = 3
 DEADLINE: Final = "deadline_exceeded"
+LOSSES_IN_COMPANY: Final = 2
+"""After so many lost workers an operation is worked on alone, so that what happens then tells of it and no other."""
 
 Change = Callable[[DocumentRecord], DocumentRecord]
 
@@ -74,10 +76,22 @@ class Leases:
         self._stores = stores
         self._policy = policy
 
-    def take(self, refs: Sequence[DocumentRef], *, extraction: bool) -> list[Held]:
+    def suspects(self, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
+        """Return those operations with which so many workers were lost that they have to be worked on alone."""
+        seen = self._stores.documents.get([ref.key for ref in refs])
+        records = {ref: seen[ref.key].record for ref in refs if ref.key in seen}
+        return [ref for ref, record in records.items() if record.ref == ref and _is_suspect(record)]
+
+    def take(self, refs: Sequence[DocumentRef], *, extraction: bool, alone: bool = False) -> list[Held]:
         """Take the leases of those operations that are due; the others are somebody else's or no longer wanted.
 
-        An operation that was begun too often already is recorded as failed instead, with its last error.
+        An operation that failed, or ended workers, too often already is recorded as failed instead, with its last
+        error.
+
+        Args:
+            refs: The operations.
+            extraction: Whether they are due to be extracted, or to be indexed.
+            alone: This process does nothing else meanwhile.
         """
         now = self._stores.clock.now()
         latest = {ref.key: ref for ref in refs}
@@ -88,7 +102,7 @@ class Leases:
             if key in seen and _is_due(seen[key].record, ref, now, extraction=extraction)
         ]
         owner = self._stores.ids.new()
-        swaps = [Swap(self._begun(one.record, owner, now), one) for one in due]
+        swaps = [Swap(self._begun(one.record, owner, now, alone=alone), one) for one in due]
         taken = [one for one in self._stores.documents.swap(swaps) if one is not None]
         return [Held(one, owner, now) for one in taken if one.record.state is DocumentState.RECEIVED]
 
@@ -149,27 +163,52 @@ class Leases:
                 one.ending = Ending.LOST
         return ours
 
-    def _begun(self, record: DocumentRecord, owner: str, now: float) -> DocumentRecord:
-        if record.attempts >= self._policy.max_attempts:
-            return _exhausted(record, now)
+    def _begun(self, record: DocumentRecord, owner: str, now: float, *, alone: bool) -> DocumentRecord:
+        record = abandoned(record, self._policy, now)
+        if record.state is not DocumentState.RECEIVED:
+            return record
         return record.model_copy(
             update={
                 "attempts": record.attempts + 1,
                 "lease_owner": owner,
                 "lease_until": now + self._policy.lease_seconds,
+                "lease_alone": alone,
                 "updated_at": now,
             }
         )
+
+
+def abandoned(record: DocumentRecord, policy: Policy, now: float) -> DocumentRecord:
+    """Return the record without the lease that ran out, the loss counted; failed, if it ends workers too often.
+
+    A loss in company counts for nothing, because another operation may have been the cause.
+    """
+    if record.lease_owner is None:
+        return record
+    free = {"lease_owner": None, "lease_until": 0.0, "losses": record.losses + 1}
+    lone = record.lone_losses + (1 if record.lease_alone else 0)
+    left = record.model_copy(update={**free, "lone_losses": lone})
+    if lone < policy.max_attempts:
+        return left
+    told = f"{left.losses} workers ended in the middle of it, the last {lone} while they did nothing else"
+    return _exhausted(left, told, now)
 
 
 def after_failure(record: DocumentRecord, error: ErrorInfo, policy: Policy, now: float) -> DocumentRecord:
     """Return the record after an attempt that failed: failed for good, or let go until the backoff is over."""
     if not error.transient:
         return _failed(record, error, now)
-    if record.attempts >= policy.max_attempts:
-        return _exhausted(record.model_copy(update={"error": error}), now)
-    backoff = policy.backoff_seconds * BACKOFF_FACTOR ** (record.attempts - 1)
+    failures = record.failures + 1
+    if failures >= policy.max_attempts:
+        return _exhausted(record, f"it failed {failures} times; the last time: {error.message}", now)
+    backoff = policy.backoff_seconds * BACKOFF_FACTOR ** (failures - 1)
+    record = record.model_copy(update={"failures": failures})
     return _released(record, error, not_before=now + backoff, now=now)
+
+
+def _is_suspect(record: DocumentRecord) -> bool:
+    lapsed = 1 if record.lease_owner is not None else 0
+    return record.losses + lapsed >= LOSSES_IN_COMPANY
 
 
 def _is_due(record: DocumentRecord, ref: DocumentRef, now: float, *, extraction: bool) -> bool:
@@ -183,12 +222,8 @@ def _failed(record: DocumentRecord, error: ErrorInfo, now: float) -> DocumentRec
     return record.model_copy(update=ended)
 
 
-def _exhausted(record: DocumentRecord, now: float) -> DocumentRecord:
-    last = "the worker ended in the middle of it" if record.error is None else record.error.message
-    problem = AttemptsExhausted(
-        f"tried {record.attempts} times; the last time: {last}",
-        hint="Remove the cause, then send the document again.",
-    )
+def _exhausted(record: DocumentRecord, told: str, now: float) -> DocumentRecord:
+    problem = AttemptsExhausted(told, hint="Remove the cause, then try again: opinion dead-letters retry")
     return _failed(record, problem.info(), now)
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.leases import abandoned
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap
-from second_opinion.schemas.document import DocumentRecord
+from second_opinion.schemas.document import DocumentRecord, DocumentState
 from second_opinion.schemas.errors import BrokerUnavailable
 
 PAGE: Final = 1_000
@@ -17,10 +18,17 @@ SETTLING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a run enqueued: documents known to be in no queue, and waiting ones that may have lost their message."""
+    """What a run did with documents.
+
+    Attributes:
+        lost: Enqueued, because they were known to be in no queue.
+        waiting: Enqueued, because their message seems to be lost.
+        failed: Recorded as failed, because they end their workers.
+    """
 
     lost: int = 0
     waiting: int = 0
+    failed: int = 0
 
 
 class Reconciler:
@@ -44,29 +52,34 @@ class Reconciler:
         """
         now = self._stores.clock.now()
         queued = self._queued()
-        lost = self._enqueue(self._stores.documents.lost(now=now, limit=PAGE), now)
+        lost, failed = self._enqueue(self._stores.documents.lost(now=now, limit=PAGE), now)
         few = queued + lost < self._stores.documents.count_waiting(now=now)
         before = now - (SETTLING_SECONDS if few else self._policy.patience_seconds)
-        waiting = self._stores.documents.waiting(now=now, enqueued_before=before, limit=PAGE)
-        return Reconciled(lost=lost, waiting=self._enqueue(waiting, now))
+        found = self._stores.documents.waiting(now=now, enqueued_before=before, limit=PAGE)
+        waiting, _ = self._enqueue(found, now)
+        return Reconciled(lost=lost, waiting=waiting, failed=failed)
 
     def _queued(self) -> int:
         indexing = self._stores.queue.length("index") * self._policy.message_documents
         return indexing + self._stores.queue.length("extract")
 
-    def _enqueue(self, seen: Sequence[Seen], now: float) -> int:
-        """Mark first, by compare-and-set, so that two reconcilers do not enqueue the same document."""
-        swapped = self._stores.documents.swap([Swap(_enqueued(one.record, now), one) for one in seen])
-        ours = [one for one in swapped if one is not None]
+    def _enqueue(self, seen: Sequence[Seen], now: float) -> tuple[int, int]:
+        """Mark first, by compare-and-set, so that two reconcilers do not enqueue the same document.
+
+        Returns how many were enqueued, and how many had failed.
+        """
+        swapped = self._stores.documents.swap([Swap(self._marked(one.record, now), one) for one in seen])
+        done = [one for one in swapped if one is not None]
+        ours = [one for one in done if one.record.state is DocumentState.RECEIVED]
         try:
             enqueue(self._stores.queue, [one.record for one in ours], self._policy)
         except BrokerUnavailable:
             loose = [Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in ours]
             self._stores.documents.swap(loose)
             raise
-        return len(ours)
+        return len(ours), len(done) - len(ours)
 
-
-def _enqueued(record: DocumentRecord, now: float) -> DocumentRecord:
-    """Return the record as one that is in a queue and that nobody works on; a former holder's lease is gone."""
-    return record.model_copy(update={"lease_owner": None, "lease_until": 0.0, "enqueued_at": now})
+    def _marked(self, record: DocumentRecord, now: float) -> DocumentRecord:
+        """Return the record as one that is in a queue and that nobody works on; a former holder's lease is gone."""
+        free = abandoned(record, self._policy, now)
+        return free.model_copy(update={"enqueued_at": now}) if free.state is DocumentState.RECEIVED else free

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from typing import Final
 
 import numpy as np
 import structlog
 
+from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.ingest.clean import remove_sets
 from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
@@ -87,26 +89,45 @@ class _Run:
 class Indexing:
     """Works off messages of the `index` queue. Threads share it; each call is one message."""
 
-    def __init__(
-        self, stores: Stores, policy: Policy, chunker: Chunker, embedder: Embedder, committer: GroupCommitter
+    def __init__(  # noqa: PLR0913 - all but one in the order of their use
+        self,
+        stores: Stores,
+        policy: Policy,
+        chunker: Chunker,
+        embedder: Embedder,
+        committer: GroupCommitter,
+        company: Company | None = None,
     ) -> None:
         self._stores = stores
         self._policy = policy
         self._chunker = chunker
         self._embedder = embedder
         self._committer = committer
+        self._company = company or Company()
         self._leases = Leases(stores, policy)
         self._model = f"{embedder.spec.model}@{embedder.spec.revision}"
 
     def index(self, refs: Sequence[DocumentRef], guard: Guard = no_guard) -> WorkReport:
         """Bring these operations to their end, or let them go to be tried again.
 
-        When `guard` raises, what is not committed is let go and enqueued again by the reconciler.
+        When `guard` raises, what is not committed is let go and enqueued again by the reconciler. An operation with
+        which workers were lost is worked on alone: nothing else runs in this process meanwhile.
 
         Raises:
             StoreUnavailable: If Elasticsearch cannot be had. Nothing is lost: leases run out.
         """
-        held = self._leases.take(refs, extraction=False)
+        suspects = self._leases.suspects(refs)
+        reports: list[WorkReport] = []
+        if others := [ref for ref in refs if ref not in suspects]:
+            with self._company.together():
+                reports.append(self._index(others, guard, alone=False))
+        for ref in suspects:
+            with self._company.alone():
+                reports.append(self._index([ref], guard, alone=True))
+        return WorkReport(*(sum(counts) for counts in zip(*map(astuple, reports), strict=True)))
+
+    def _index(self, refs: Sequence[DocumentRef], guard: Guard, *, alone: bool) -> WorkReport:
+        held = self._leases.take(refs, extraction=False, alone=alone)
         run = _Run(held, guard)
         with self._committer.working():
             try:
@@ -115,6 +136,9 @@ class Indexing:
                     self._index_group(run, [one for one in held if one.record.key in keys])
             except Stopped as stop:
                 self._leases.let_go(held, stop.reason)
+            except OpinionError as problem:
+                self._try_to_let_go(held, problem)
+                raise
         endings = Counter(one.ending for one in held)
         return WorkReport(
             taken=len(held),
@@ -125,6 +149,11 @@ class Indexing:
             chunks=run.chunks,
             reused=run.reused,
         )
+
+    def _try_to_let_go(self, held: Sequence[Held], problem: OpinionError) -> None:
+        """Let go what a store that is away left undone; a lease that ran out would look as if the worker had ended."""
+        with suppress(OpinionError):
+            self._leases.let_go(held, problem)
 
     def _index_group(self, run: _Run, held: Sequence[Held]) -> None:
         jobs: list[_Job] = []
