@@ -146,7 +146,7 @@ def test_a_document_that_kills_its_worker_takes_its_batch_down_once(bench: Bench
 
 
 def test_many_killed_workers_park_no_document(bench: Bench) -> None:
-    """Lost again and again beside others, a document counts as a suspect, not as the cause, and is indexed in the end."""
+    """Lost again and again beside others, a document is a suspect, not the cause, and is indexed in the end."""
     names = [f"d{number}" for number in range(4)]
     bench.rig.acceptance.accept([{"id": name, "text": f"Text of {name}."} for name in names])
     refs = bench.rig.queue.batches.popleft()
@@ -182,7 +182,7 @@ def test_what_workers_were_lost_with_is_indexed_alone(bench: Bench) -> None:
             return super().embed_passages(texts, guard=guard)
 
     rig, stores, policy = bench.rig, bench.rig.stores, bench.rig.policy
-    indexing = Indexing(stores, policy, rig.chunker, Looking(), GroupCommitter(stores, policy), company)
+    indexing = Indexing(stores, policy, rig.chunker, Looking(), GroupCommitter(stores, policy), company=company)
     assert [indexing.index(refs).committed for refs in (suspect, other)] == [1, 1]
     assert seen == [(True, 0), (False, 1)]
 

@@ -96,6 +96,7 @@ class Indexing:
         chunker: Chunker,
         embedder: Embedder,
         committer: GroupCommitter,
+        *,
         company: Company | None = None,
     ) -> None:
         self._stores = stores
