@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,22 +31,31 @@ def program() -> Path:
     Raises:
         InfinityMissing: If there is no environment, and none is wanted or can be made.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "second-opinion" / "infinity"
-    found = home / "bin" / "infinity_emb"
-    if found.exists():
-        return found
+    return environment("infinity", PACKAGES) / "bin" / "infinity_emb"
+
+
+def environment(name: str, packages: Sequence[str]) -> Path:
+    """Return a virtual environment with these packages, kept in the user's cache; made where that is wanted.
+
+    Raises:
+        InfinityMissing: If there is none, and none is wanted or can be made.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "second-opinion" / name
+    if (home / "made").exists() or (home / "bin" / "infinity_emb").exists():
+        return home
     if os.environ.get("CI") != "true" and os.environ.get("OPINION_TEST_INFINITY") != "1":
-        raise InfinityMissing("no infinity_emb (OPINION_TEST_INFINITY=1 installs it)")
+        raise InfinityMissing(f"no {name} (OPINION_TEST_INFINITY=1 installs it)")
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if uv is None:
-        raise InfinityMissing("uv, which makes infinity's environment, is not installed")
+        raise InfinityMissing(f"uv, which makes the environment of {name}, is not installed")
     try:
         _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home))
-        _run(uv, "pip", "install", "--quiet", "--python", str(home / "bin" / "python"), *PACKAGES)
+        _run(uv, "pip", "install", "--quiet", "--python", str(home / "bin" / "python"), *packages)
     except subprocess.SubprocessError as problem:
         shutil.rmtree(home, ignore_errors=True)
-        raise InfinityMissing(f"infinity_emb cannot be installed: {problem}") from problem
-    return found
+        raise InfinityMissing(f"{name} cannot be installed: {problem}") from problem
+    (home / "made").touch()
+    return home
 
 
 @contextmanager
