@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "status": LazyCommand(f"{_OPS}:status", "Show the parts of the local stack.", "Operate"),
     "logs": LazyCommand(f"{_OPS}:logs", "Show what the parts of the local stack log.", "Operate"),
     "doctor": LazyCommand(f"{_HERE}.doctor:doctor", "Check every part and say what to do.", "Operate"),
+    "bench": LazyCommand(f"{_HERE}.bench:bench", "Measure how fast the models run on this machine.", "Operate"),
     "worker": LazyCommand(f"{_HERE}.worker:worker", "Run one worker of a role.", "Operate"),
 }
 
