@@ -27,7 +27,8 @@ class Company:
     def together(self) -> Iterator[None]:
         """Run the body beside others, but not beside one that is alone."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_alone and not self._want_alone)
+            while self._is_alone or self._want_alone:
+                self._changed.wait()
             self._together += 1
         try:
             yield
@@ -42,7 +43,8 @@ class Company:
         with self._changed:
             self._want_alone += 1
             try:
-                self._changed.wait_for(lambda: not self._is_alone and not self._together)
+                while self._is_alone or self._together:
+                    self._changed.wait()
                 self._is_alone = True
             finally:
                 self._want_alone -= 1
