@@ -84,3 +84,15 @@ def test_a_record_that_is_no_calibration_is_named_with_its_field(elasticsearch: 
     elasticsearch.writes.index(index=index, id="broken", document=broken)
     with pytest.raises(ModelUnusable, match=r"calibration broken in .*curve\.slope"):
         ElasticsearchCalibrations(elasticsearch, names).get("broken")
+
+
+def test_artefacts_are_removed_by_id(store: CalibrationStore) -> None:
+    """The others stay; an id that nobody wrote is no error, before the first write neither."""
+    first, second = an_artefact(), an_artefact(0.6)
+    store.remove([first.id])
+    store.write(first)
+    store.write(second)
+    store.remove([])
+    store.remove([first.id, "nobody's"])
+    assert store.get(first.id) is None
+    assert store.get(second.id) == second

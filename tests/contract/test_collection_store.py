@@ -42,7 +42,7 @@ def kept(request: pytest.FixtureRequest) -> Kept:
 def test_an_unknown_collection_says_so(kept: Kept) -> None:
     """Nothing is known before the first document, and the error names the collection."""
     collections = kept.collections
-    assert collections.names() == []
+    assert (collections.names(), collections.records()) == ([], [])
     with pytest.raises(UnknownCollection, match="'nothing'"):
         collections.get("nothing")
     with pytest.raises(UnknownCollection):
@@ -171,6 +171,7 @@ def test_choices_and_calibration_may_be_set_at_once(kept: Kept) -> None:
         other.result()
     found = kept.collections.get("leaflets")
     assert (found.calibration, found.overrides.top_k) == ("platt-1", 7)
+    assert kept.collections.records() == [found]
 
 
 def test_a_deleted_collection_can_be_made_anew(kept: Kept) -> None:

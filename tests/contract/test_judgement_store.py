@@ -70,3 +70,13 @@ def test_judgements_are_read_by_collection_and_page(judgements: JudgementStore) 
         found += page
     assert sorted(one.key for one in found) == sorted(one.key for one in mine)
     assert len(judgements.listed(None, after=None, limit=10)) == 8
+
+
+def test_the_judgements_of_one_collection_are_forgotten(judgements: JudgementStore) -> None:
+    """More of them than one read brings; those of another collection stay; before the first one nothing fails."""
+    judgements.forget("default")
+    judgements.write([a_judgement(f"question {number}") for number in range(1_100)])
+    other = a_judgement(collection="elsewhere")
+    judgements.write([other])
+    judgements.forget("default")
+    assert judgements.listed(None, after=None, limit=10) == [other]

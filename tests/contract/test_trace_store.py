@@ -207,3 +207,15 @@ def test_writing_goes_on_after_a_day_was_dropped(kept: Kept) -> None:
     kept.traces.drop(before=NOW + 2 * DAY)
     kept.write(a_trace("j2", 0.5, at=NOW))
     assert kept.traces.spread(ALL, [0.5]).floors[0].kept == 1
+
+
+def test_the_traces_of_one_collection_are_forgotten(kept: Kept) -> None:
+    """Of every day, those written a moment ago included; another collection's stay; without any trace nothing fails."""
+    kept.traces.forget("default")
+    kept.write(a_trace("j1", 0.9, at=NOW), a_trace("j2", 0.8, at=NOW + 3 * DAY))
+    kept.write(a_trace("j3", 0.7, at=NOW, collection="elsewhere"))
+    kept.traces.write([a_trace("j4", 0.6, at=NOW)])
+    kept.traces.forget("default")
+    kept.settle()
+    assert [kept.traces.get(job_id) is None for job_id in ("j1", "j2", "j3", "j4")] == [True, True, False, True]
+    assert kept.traces.spread(ALL, []).traces == 1

@@ -39,6 +39,7 @@ from second_opinion.schemas.errors import (
     InternalError,
     JobCancelled,
     OpinionError,
+    UnknownCollection,
     UnknownDocument,
 )
 from second_opinion.schemas.explanation import Explanation
@@ -354,11 +355,20 @@ class Client:
         return self._stores.collections.override(name, overrides)
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection with all its documents.
+        """Delete a collection with all its documents, traces, judgements and calibrations.
+
+        The collection itself goes last, so that a delete that was cut short can be asked for again.
 
         Raises:
             UnknownCollection: If there is none of this name.
         """
+        calibrations = {one.name: one.calibration_ids for one in self._stores.collections.records()}
+        if name not in calibrations:
+            raise UnknownCollection(f"there is no collection {name!r}")
+        own = calibrations.pop(name)
+        self.parts.traces.forget(name)
+        self.parts.judgements.forget(name)
+        self.parts.calibrations.remove(own.difference(*calibrations.values()))
         self._stores.collections.delete(name)
 
     def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:

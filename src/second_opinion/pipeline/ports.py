@@ -3,7 +3,7 @@
 Every call that leaves the process has a timeout of its own and raises only errors of `schemas.errors`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -301,6 +301,9 @@ class CalibrationStore(Protocol):
             ModelUnusable: If what is stored is no calibration; the sentence names the field.
         """
 
+    def remove(self, calibration_ids: Collection[str]) -> None:
+        """Remove artefacts that no collection has any more; ids of none are left out."""
+
     def publish(self, record: RerankerRecord) -> None:
         """Keep what a rerank worker says of its model, in place of what was said of the same one before."""
 
@@ -475,6 +478,9 @@ class CollectionStore(Protocol):
 
     def ensure(self, name: str) -> CollectionRecord:
         """Return a collection; make it and its index first where there is none. Safe to call from many processes."""
+
+    def records(self) -> list[CollectionRecord]:
+        """Return the records of all collections by name, those included whose index is gone or was made otherwise."""
 
     def names(self) -> list[str]:
         """Return the names of all collections in order."""
@@ -670,6 +676,9 @@ class TraceStore(Protocol):
     def drop(self, *, before: float) -> int:
         """Remove traces made before a moment, as far as whole indices hold nothing newer; return how many indices."""
 
+    def forget(self, collection: str) -> None:
+        """Remove all traces of a collection."""
+
 
 class JudgementStore(Protocol):
     """Judgements of passages for questions. They are kept until they are replaced."""
@@ -682,3 +691,6 @@ class JudgementStore(Protocol):
 
     def listed(self, collection: str | None, *, after: str | None, limit: int) -> list[Judgement]:
         """Return judgements by their key, of one collection or of all, those behind `after`; sees every write."""
+
+    def forget(self, collection: str) -> None:
+        """Remove all judgements in a collection."""

@@ -108,6 +108,11 @@ class CollectionRecord(Versioned):
     calibrations: dict[str, str] = Field(default_factory=dict)
     created_at: float
 
+    @property
+    def calibration_ids(self) -> frozenset[str]:
+        """Ids of all calibrations that the collection has of its own."""
+        return frozenset(self.calibrations.values()) | ({self.calibration} - {None})
+
     def calibrated_by(self, calibration_id: str | None, model: str = "") -> Self:
         """Return the record with a calibration for a model, or for all without one; without an id, with none at all."""
         known = {**self.calibrations, model: calibration_id} if calibration_id is not None and model else {}

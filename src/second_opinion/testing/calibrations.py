@@ -1,5 +1,7 @@
 """Calibrations in memory."""
 
+from collections.abc import Collection
+
 from second_opinion.schemas.calibration import CalibrationArtefact, RerankerRecord
 
 
@@ -23,6 +25,11 @@ class MemoryCalibrations:
         """Return an artefact, or None when there is none of this id."""
         self.reads += 1
         return self._artefacts.get(calibration_id)
+
+    def remove(self, calibration_ids: Collection[str]) -> None:
+        """Remove artefacts that no collection has any more; ids of none are left out."""
+        for one in calibration_ids:
+            self._artefacts.pop(one, None)
 
     def publish(self, record: RerankerRecord) -> None:
         """Keep what a rerank worker says of its model, in place of what was said of the same one before."""

@@ -49,6 +49,10 @@ class MemoryCollections:
             self._shelf.fields[name] = {}
         return self.get(name)
 
+    def records(self) -> list[CollectionRecord]:
+        """Return the records of all collections by name, those included whose index is gone or was made otherwise."""
+        return [record for _, record in sorted(self._shelf.records.items())]
+
     def names(self) -> list[str]:
         """Return the names of all collections in order."""
         return sorted(self._shelf.records)

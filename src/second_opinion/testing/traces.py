@@ -156,6 +156,10 @@ class MemoryTraces:
             del self._traces[name]
         return len(set(old.values()))
 
+    def forget(self, collection: str) -> None:
+        """Remove all traces of a collection."""
+        self._traces = {name: trace for name, trace in self._traces.items() if trace.collection != collection}
+
     def _changes(self, scope: TraceScope, floor: float, outcome: Outcome) -> list[Trace]:
         would = {True: Outcome.ANSWERED, False: Outcome.REFUSED}
         return [
@@ -194,6 +198,10 @@ class MemoryJudgements:
         found = sorted(self._judgements.items())
         chosen = [one for key, one in found if after is None or key > after]
         return [one for one in chosen if collection in {None, one.collection}][:limit]
+
+    def forget(self, collection: str) -> None:
+        """Remove all judgements in a collection."""
+        self._judgements = {key: one for key, one in self._judgements.items() if one.collection != collection}
 
 
 def _reaches(trace: Trace, floor: float) -> bool:

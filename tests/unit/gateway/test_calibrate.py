@@ -290,3 +290,22 @@ def test_a_file_that_does_not_belong_is_refused(calibrating: MemorySystem, tmp_p
 def test_evidence_has_to_be_named_once(system: MemorySystem, arguments: list[str]) -> None:
     """A data set or judgements, not both and not neither."""
     assert system.opinion("calibrate", *arguments).exit_code == 2
+
+
+def test_a_deleted_collection_takes_its_evidence_with_it(calibrating: MemorySystem, tmp_path: Path) -> None:
+    """Traces, judgements and calibrations go; a calibration that another collection has too stays for that one."""
+    judge(calibrating, 60)
+    path = tmp_path / "calibration.json"
+    calibrating.opinion(*FROM_JUDGEMENTS)
+    own = calibrating.client.collection("default").calibration
+    calibrating.opinion("collections", "set", "alone", "--top-k", "5")
+    calibrating.opinion("calibrate", "-c", "default", "--from-judgements", "--into", str(path))
+    assert calibrating.opinion("collections", "set", "alone", "--calibration", str(path)).exit_code == 0
+    assert calibrating.client.collection("alone").calibration == own
+    assert calibrating.opinion("collections", "delete", "default", "--yes").exit_code == 0
+    assert calibrating.parts.traces.get("past-0") is None
+    assert list(calibrating.client.evidence.judgements()) == []
+    assert calibrating.parts.calibrations.get(own or "") is not None
+    assert calibrating.opinion("collections", "delete", "alone", "--yes").exit_code == 0
+    assert calibrating.parts.calibrations.get(own or "") is None
+    assert calibrating.opinion("collections", "delete", "alone", "--yes").exit_code == 4

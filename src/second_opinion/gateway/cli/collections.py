@@ -92,10 +92,12 @@ def set_collection(session: Session, *, name: str, calibration: str | None, rese
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_session
 def delete(session: Session, *, name: str, yes: bool) -> int:
-    """Delete a collection with all its documents."""
+    """Delete a collection with all its documents, traces, judgements and calibrations."""
     session.client.collection(name)
     if not yes:
-        click.confirm(f"Delete the collection {name} with all its documents?", abort=True, err=True)
+        click.confirm(
+            f"Delete the collection {name} with all its documents, traces and judgements?", abort=True, err=True
+        )
     session.client.delete_collection(name)
     if session.terminal.as_json:
         session.terminal.json({"deleted": name})

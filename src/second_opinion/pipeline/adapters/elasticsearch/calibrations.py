@@ -1,5 +1,6 @@
 """Calibrations of collections in Elasticsearch, and what rerank workers say of their models: a handful of records."""
 
+from collections.abc import Collection
 from typing import Final
 
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
@@ -8,6 +9,7 @@ from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import CALIBRATION_FIELDS, RERANKER_FIELDS, IndexNames
 from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
+from second_opinion.pipeline.adapters.elasticsearch.removal import remove_found
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.pipeline.calibration import parse_artefact
 from second_opinion.schemas.calibration import CalibrationArtefact, RerankerRecord
@@ -39,6 +41,11 @@ class ElasticsearchCalibrations:
         for item in multi_get(self._connection, self._artefacts.name, [calibration_id]):
             return parse_artefact(item["_source"], where=f"calibration {calibration_id} in {self._artefacts.name}")
         return None
+
+    def remove(self, calibration_ids: Collection[str]) -> None:
+        """Remove artefacts that no collection has any more; ids of none are left out."""
+        if calibration_ids:
+            remove_found(self._connection, self._artefacts.name, {"terms": {"id": sorted(calibration_ids)}})
 
     def publish(self, record: RerankerRecord) -> None:
         """Keep what a rerank worker says of its model, in place of what was said of the same one before."""

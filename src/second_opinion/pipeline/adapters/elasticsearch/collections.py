@@ -75,6 +75,18 @@ class ElasticsearchCollections:
             self._create(name)
         return self.get(name)
 
+    def records(self) -> list[CollectionRecord]:
+        """Return the records of all collections by name, those included whose index is gone or was made otherwise."""
+        with store_errors():
+            answer = self._connection.reads.search(
+                index=self._names.collections,
+                sort=[{"name": "asc"}],
+                size=MAX_COLLECTIONS,
+                ignore_unavailable=True,
+                allow_partial_search_results=False,
+            )
+        return [CollectionRecord.model_validate(hit["_source"]) for hit in answer["hits"]["hits"]]
+
     def names(self) -> list[str]:
         """Return the names of all collections in order."""
         with store_errors():

@@ -8,6 +8,7 @@ from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import JUDGEMENT_FIELDS, IndexNames
 from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
+from second_opinion.pipeline.adapters.elasticsearch.removal import remove_found
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.schemas.trace import Judgement
 
@@ -54,3 +55,7 @@ class ElasticsearchJudgements:
                 allow_partial_search_results=False,
             )
         return [Judgement.model_validate(hit["_source"]) for hit in answer["hits"]["hits"]]
+
+    def forget(self, collection: str) -> None:
+        """Remove all judgements in a collection."""
+        remove_found(self._connection, self._index.name, {"term": {"collection": collection}})

@@ -20,6 +20,7 @@ from second_opinion.pipeline.adapters.elasticsearch.indices import (
     trace_mappings,
     write_alias,
 )
+from second_opinion.pipeline.adapters.elasticsearch.removal import remove_found
 from second_opinion.pipeline.adapters.elasticsearch.system import create_index
 from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.trace import (
@@ -142,6 +143,10 @@ class ElasticsearchTraces:
                 self._connection.writes.indices.delete(index=old, ignore_unavailable=True)
             self._made.difference_update(old)
         return len(old)
+
+    def forget(self, collection: str) -> None:
+        """Remove all traces of a collection."""
+        remove_found(self._connection, f"{self._prefix}-*", {"term": {"collection": collection}})
 
     def _most_shown(self, scope: TraceScope) -> int:
         """Return the largest number of passages that any of these traces could show."""
