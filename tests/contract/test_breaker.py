@@ -1,14 +1,18 @@
 """What every `Breaker` and `RateLimit` does: the doubles and Redis."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from second_opinion.pipeline.adapters.redis.breakers import RedisBreaker, RedisRateLimit
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.ports import Breaker, BreakerState, RateLimit
 from second_opinion.testing.breakers import MemoryBreaker, MemoryRateLimit
 from second_opinion.testing.clock import ManualClock
+from second_opinion.workers.rerankers import open_breaker
+from second_opinion.workers.settings import Settings
 
 KINDS = ["double", pytest.param("redis", marks=pytest.mark.stack)]
 NOBODY = "redis://127.0.0.1:1/0"
@@ -122,6 +126,23 @@ def test_workers_share_it(redis_url: str, namespace: str, clock: ManualClock) ->
     assert other.ask("far") > 0.0
     for client in clients:
         client.close()
+
+
+@pytest.mark.stack
+def test_the_settings_say_when_it_opens_and_for_how_long(redis_url: str, namespace: str, tmp_path: Path) -> None:
+    """Every worker and the doctor read the same two settings."""
+    settings = Settings(
+        state_dir=tmp_path,
+        jobs_url=SecretStr(redis_url),
+        index_prefix=namespace,
+        breaker_threshold=2,
+        breaker_cool_down=900.0,
+    )
+    breaker = open_breaker(settings)
+    break_it(breaker, 1)
+    assert breaker.ask("far") == 0.0
+    break_it(breaker, 1)
+    assert 890.0 < breaker.ask("far") <= 900.0
 
 
 def test_without_redis_nothing_is_held_back(clock: ManualClock) -> None:
