@@ -111,7 +111,8 @@ class CollectionRecord(Versioned):
     @property
     def calibration_ids(self) -> frozenset[str]:
         """Ids of all calibrations that the collection has of its own."""
-        return frozenset(self.calibrations.values()) | ({self.calibration} - {None})
+        own = frozenset(self.calibrations.values())
+        return own if self.calibration is None else own | {self.calibration}
 
     def calibrated_by(self, calibration_id: str | None, model: str = "") -> Self:
         """Return the record with a calibration for a model, or for all without one; without an id, with none at all."""

@@ -1,0 +1,50 @@
+"""Collections."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.document import MetadataValue
+
+
+class CollectionStore(Protocol):
+    """Collections and the mapping of their indices."""
+
+    def get(self, name: str) -> CollectionRecord:
+        """Return a collection.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+            IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
+        """
+
+    def ensure(self, name: str) -> CollectionRecord:
+        """Return a collection; make it and its index first where there is none. Safe to call from many processes."""
+
+    def records(self) -> list[CollectionRecord]:
+        """Return the records of all collections by name, those included whose index is gone or was made otherwise."""
+
+    def names(self) -> list[str]:
+        """Return the names of all collections in order."""
+
+    def fingerprint(self) -> IndexFingerprint:
+        """Return what this process would make an index with."""
+
+    def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
+        """Replace a collection's own choices for queries."""
+
+    def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
+        """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
+
+    def delete(self, name: str) -> None:
+        """Remove a collection with its chunks, records and contents."""
+
+    def field_types(self, name: str) -> dict[str, str]:
+        """Return the metadata fields of a collection and their types: keyword, double or boolean."""
+
+    def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
+        """Make sure these fields can be filtered on.
+
+        Raises:
+            MetadataTypeConflict: If a field has another type in this collection, or there are too many fields.
+        """
