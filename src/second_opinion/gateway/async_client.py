@@ -142,6 +142,12 @@ class AsyncClient:
         """Begin anew on documents that have failed, with what was sent before."""
         return await self._run(self._client.retry_documents, document_ids, collection=collection)
 
+    async def purge_documents(
+        self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
+    ) -> list[Receipt]:
+        """Give up the failed versions of documents: an older version that is searchable stays, otherwise they go."""
+        return await self._run(self._client.purge_documents, document_ids, collection=collection)
+
     async def collections(self) -> list[CollectionRecord]:
         """Return all collections by name."""
         return await self._run(self._client.collections)

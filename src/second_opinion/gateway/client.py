@@ -22,6 +22,7 @@ from second_opinion.gateway.evidence import Evidence, EvidenceStores
 from second_opinion.gateway.parts import Parts, connect
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
 from second_opinion.pipeline.ingest import Acceptance
+from second_opinion.pipeline.ingest.purge import purge_failed
 from second_opinion.pipeline.ingest.retry import retry_failed
 from second_opinion.pipeline.why import WhyParts, explain_document
 from second_opinion.schemas.base import parse_request
@@ -186,6 +187,10 @@ class Client:
     def retry_documents(self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[Receipt]:
         """Begin anew on documents that have failed, with what was sent before; return a receipt for each, in order."""
         return retry_failed(self._stores, self.parts.policy, collection, document_ids)
+
+    def purge_documents(self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[Receipt]:
+        """Give up the failed versions of documents: an older version that is searchable stays, otherwise they go."""
+        return purge_failed(self._stores, collection, document_ids)
 
     def wait_document(
         self, document_id: str, *, collection: str = DEFAULT_COLLECTION, timeout: float = 60.0

@@ -286,8 +286,8 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
     opened, policy, queue = open_elasticsearch(settings), ingest_policy(settings), open_queue(settings)
     stores = ingest_stores(opened, queue)
     return MaintenanceParts(
-        reconciler=Reconciler(stores, policy),
         rescue=QueryRescue(open_jobs(settings), queue, SystemClock(), max_attempts=settings.max_attempts),
+        reconciler=Reconciler(stores, policy),
         sweeper=Sweeper(stores, policy),
         traces=opened.traces,
         trace_days=settings.trace_days,

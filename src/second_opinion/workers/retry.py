@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from second_opinion.schemas.errors import OpinionError, Overloaded, ProviderAnswerInvalid, RerankUnavailable
+from second_opinion.schemas.errors import OpinionError, ProviderAnswerInvalid, RerankUnavailable
 
 BASE_SECONDS: Final = 0.25
 CAP_SECONDS: Final = 5.0
@@ -42,8 +42,7 @@ def decide(error: OpinionError, *, attempt: int, seconds_left: float, jitter: fl
     if isinstance(error, RerankUnavailable) and attempt >= RERANK_TRIES:
         return GiveUp()
     pause = min(CAP_SECONDS, BASE_SECONDS * 2 ** (attempt - 1)) * (0.5 + jitter / 2)
-    if isinstance(error, Overloaded):
-        pause = max(pause, error.retry_after)
+    pause = max(pause, error.info().retry_after or 0.0)
     return RetryAfter(pause) if pause < seconds_left else GiveUp()
 
 

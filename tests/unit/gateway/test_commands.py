@@ -270,6 +270,8 @@ def test_what_failed_while_indexing_can_be_tried_again(system: MemorySystem) -> 
     assert "hint: Once the cause is gone: opinion dead-letters retry --all" in done.stderr
     assert system.opinion("dead-letters", "list").stdout.split("\t")[:2] == ["broken", "invalid_encoding"]
     system.queue.stopped = True
+    shown = system.opinion("dead-letters", "show", "broken")
+    assert (shown.exit_code, shown.stdout.split("\t")[1]) == (4, "invalid_encoding")
     retried = system.opinion("dead-letters", "retry", "--all", "--json")
     assert [one["outcome"] for one in json.loads(retried.stdout)] == ["accepted"]
     assert system.opinion("dead-letters", "list").stdout == ""

@@ -37,6 +37,8 @@ from second_opinion.workers.retry import (
         (StoreUnavailable("x"), 1, 0.0, GiveUp()),
         (Overloaded("x", retry_after=7.0), 1, 60.0, RetryAfter(7.0)),
         (Overloaded("x", retry_after=7.0), 1, 6.0, GiveUp()),
+        (RerankUnavailable("x", retry_after=4.0), 1, 60.0, RetryAfter(4.0)),
+        (RerankUnavailable("x", retry_after=61.0), 1, 60.0, GiveUp()),
         (EmptyQuery("x"), 1, 60.0, GiveUp()),
         (InternalError("x"), 1, 60.0, GiveUp()),
     ],

@@ -1,12 +1,13 @@
-"""`opinion dead-letters`: documents that failed, and trying them again."""
+"""`opinion dead-letters`: documents that failed, trying them again, and giving them up."""
 
+import shlex
 from itertools import islice
 
 import click
 
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.cli.program import EXIT_FAILED
-from second_opinion.gateway.cli.rendering.records import moment
+from second_opinion.gateway.cli.rendering.records import document_lines, moment
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.text import one_line, plural, shortened
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
@@ -21,15 +22,16 @@ collection_option = click.option(
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    r"""List documents that failed, and try them again.
+    r"""List documents that failed, try them again, or give them up.
 
     What was sent is kept with a failed document until it is replaced or deleted, so it need not be sent again.
 
     \b
     Examples:
       opinion dead-letters list
-      opinion dead-letters retry scan-7.md
+      opinion dead-letters show scan-7.md
       opinion dead-letters retry --all
+      opinion dead-letters purge scan-7.md
     """
 
 
@@ -61,17 +63,75 @@ def list_failed(session: Session, *, collection: str, limit: int | None) -> int:
 
 
 @dead_letters.command()
+@click.argument("document_id", metavar="DOCUMENT")
+@collection_option
+@with_session
+def show(session: Session, *, document_id: str, collection: str) -> int:
+    """Show why a document failed, how often it was tried, and what queries see of it meanwhile.
+
+    The exit code is 4 when it has failed, 0 when it has not (any more).
+    """
+    found = session.client.document_status(document_id, collection=collection)
+    terminal = session.terminal
+    failed = found.state is DocumentState.FAILED
+    if terminal.as_json:
+        terminal.json(found)
+    elif not terminal.interactive:
+        terminal.rows([_row(found)])
+    else:
+        terminal.lines(document_lines(found))
+        if failed:
+            where = "" if collection == DEFAULT_COLLECTION else f" -c {collection}"
+            terminal.hint(f"Once the cause is gone: opinion dead-letters retry {shlex.quote(document_id)}{where}")
+        else:
+            terminal.neutral("It has not failed")
+    return EXIT_FAILED if failed else 0
+
+
+@dead_letters.command()
+@click.argument("document_ids", metavar="DOCUMENT...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that failed.")
+@collection_option
+@with_session
+def purge(session: Session, *, document_ids: tuple[str, ...], everything: bool, collection: str) -> int:
+    """Give documents up that failed: what was sent for them is removed.
+
+    An older version that queries see stays; without one, the document is deleted.
+    """
+    names = _named(session, document_ids, everything=everything, collection=collection)
+    receipts = [
+        one for batch in batched(names, len) for one in session.client.purge_documents(batch, collection=collection)
+    ]
+    terminal = session.terminal
+    unknown = [one for one in receipts if one.outcome is AcceptOutcome.REJECTED]
+    if terminal.as_json:
+        terminal.json(receipts)
+        return EXIT_FAILED if unknown else 0
+    deleted = sum(one.outcome is AcceptOutcome.DELETED for one in receipts)
+    kept = sum(one.outcome is AcceptOutcome.UNCHANGED for one in receipts)
+    terminal.done(f"Deleted {plural(deleted, 'document')}, {kept} stay as queries see them")
+    for one in unknown:
+        terminal.failed(f"{one.document_id}: {one.error.message if one.error else 'rejected'}")
+    return EXIT_FAILED if unknown else 0
+
+
+def _named(session: Session, document_ids: tuple[str, ...], *, everything: bool, collection: str) -> tuple[str, ...]:
+    if everything == bool(document_ids):
+        raise click.UsageError("Name documents, or --all.")
+    if document_ids:
+        return document_ids
+    failed = session.client.documents(collection=collection, state=DocumentState.FAILED.value)
+    return tuple(one.document_id for one in failed)
+
+
+@dead_letters.command()
 @click.argument("document_ids", metavar="DOCUMENT...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that failed.")
 @collection_option
 @with_session
 def retry(session: Session, *, document_ids: tuple[str, ...], everything: bool, collection: str) -> int:
     """Work again on documents that failed, with what was sent before."""
-    if everything == bool(document_ids):
-        raise click.UsageError("Name documents, or --all.")
-    names = document_ids or tuple(
-        one.document_id for one in session.client.documents(collection=collection, state=DocumentState.FAILED.value)
-    )
+    names = _named(session, document_ids, everything=everything, collection=collection)
     receipts: list[Receipt] = []
     for batch in batched(names, len):
         receipts += session.client.retry_documents(batch, collection=collection)

@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "floor": LazyCommand(f"{_HERE}.floor:floor", "Choose a floor from the evidence of past queries.", "Manage"),
     "train": LazyCommand(f"{_HERE}.train:train", "Train, export and calibrate a reranker of your own.", "Manage"),
     "dead-letters": LazyCommand(
-        f"{_HERE}.dead_letters:dead_letters", "List documents that failed, and try them again.", "Manage"
+        f"{_HERE}.dead_letters:dead_letters", "List documents that failed, try them again, or give them up.", "Manage"
     ),
     "usage": LazyCommand(f"{_HERE}.usage:usage", "Show what managed rerankers cost, day by day.", "Operate"),
     "setup": LazyCommand(f"{_OPS}:setup", "Fetch the servers of the local stack.", "Operate"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 from second_opinion.pipeline.ingest.stores import Policy, Stores
@@ -201,9 +202,21 @@ def after_failure(record: DocumentRecord, error: ErrorInfo, policy: Policy, now:
     failures = record.failures + 1
     if failures >= policy.max_attempts:
         return _exhausted(record, f"it failed {failures} times; the last time: {error.message}", now)
-    backoff = policy.backoff_seconds * BACKOFF_FACTOR ** (failures - 1)
+    pause = backoff(record.key, failures, error, policy)
     record = record.model_copy(update={"failures": failures})
-    return _released(record, error, not_before=now + backoff, now=now)
+    return _released(record, error, not_before=now + pause, now=now)
+
+
+def backoff(key: str, failures: int, error: ErrorInfo, policy: Policy) -> float:
+    """Return the seconds to wait after a failure, counted from 1.
+
+    Half of it is spread by the document's key, so that documents that failed together do not come back together. What
+    the error asks for is waited for in any case.
+    """
+    longest = policy.backoff_seconds * BACKOFF_FACTOR ** (failures - 1)
+    spread = blake2b(f"{key}@{failures}".encode(), digest_size=4).digest()
+    own = longest * (0.5 + int.from_bytes(spread) / 2**33)
+    return max(own, error.retry_after or 0.0)
 
 
 def _is_suspect(record: DocumentRecord) -> bool:

@@ -34,7 +34,8 @@ class Policy:
         lease_seconds: How long a worker may be silent about a document before another takes over.
         max_attempts: How often work on an operation may fail, or end a worker that does nothing else, before it is
             recorded as failed.
-        backoff_seconds: Wait after the first failed attempt; three times as long after each further one.
+        backoff_seconds: Longest wait after the first failed attempt, and half of it the shortest; three times as long
+            after each further one.
         commit_documents: Documents that are committed together at the most.
         commit_seconds: How long the first of them waits for the others.
         slice_chunks: Chunks that are embedded and written at once.
