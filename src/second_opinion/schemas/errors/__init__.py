@@ -1,0 +1,191 @@
+"""Every error this system raises on purpose, as one tree.
+
+    OpinionError
+    ├── TransientError                 the same call may succeed later
+    │   ├── StoreUnavailable           Elasticsearch does not answer, or asks to wait
+    │   ├── BrokerUnavailable          Redis as a queue does not answer
+    │   ├── JobStoreUnavailable        Redis as the keeper of jobs does not answer
+    │   ├── RerankUnavailable          the second opinion cannot be had right now
+    │   │   ├── RerankRateLimited      our own limit on calls to a provider is used up
+    │   │   └── ProviderAnswerInvalid  a provider of rerank scores answered, but not with usable scores
+    │   ├── WriteConflict              somebody else changed the record first
+    │   ├── ContentMissing             what was sent for a document cannot be found
+    │   └── Overloaded                 come back after `retry_after` seconds
+    └── PermanentError                 the same call fails again
+        ├── InvalidRequest             what was sent cannot be accepted
+        │   ├── InvalidDocument
+        │   │   ├── EmptyDocument
+        │   │   ├── DocumentTooLarge
+        │   │   ├── InvalidEncoding
+        │   │   ├── UnsupportedMediaType
+        │   │   └── NoTextFound
+        │   ├── MetadataTypeConflict
+        │   ├── VersionConflict
+        │   ├── InvalidQuery
+        │   │   ├── EmptyQuery
+        │   │   ├── QueryTooLong
+        │   │   ├── UnknownReranker        no rerank worker serves a reranker of this name
+        │   │   └── FilterTypeMismatch
+        │   ├── UnknownFilterField
+        │   └── InvalidDataset
+        ├── NotFound
+        │   ├── UnknownCollection
+        │   ├── UnknownDocument
+        │   ├── UnknownJob
+        │   ├── UnknownTrace
+        │   └── UnknownCandidate
+        ├── NotEnoughJudgements        too little is judged to say anything of a floor or a calibration
+        ├── CalibrationRefused         a calibration that turns scores around, or is worse than the present one
+        ├── ExtraMissing               what was asked for needs an extra that is not installed
+        ├── JobCancelled
+        ├── DeadlineExceeded
+        ├── LeaseLost                  another worker has taken the work over
+        ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
+        ├── IndexMismatch              the index was made by another model, chunker or analyzer
+        ├── ModelUnusable              a model file is missing, corrupt or of the wrong kind
+        │   └── CalibrationMismatch    the calibration belongs to another model
+        ├── ProviderRefused            a provider of rerank scores does not let us in, or refuses what was sent
+        ├── TextUnreadable             a model fails on this one text
+        ├── RelevanceMissing           a score that is missing or not finite never passes a floor
+        ├── StackError                 the local stack cannot do what was asked
+        │   ├── JavaMissing
+        │   ├── DistributionUnavailable
+        │   ├── StateUnusable
+        │   ├── PortInUse
+        │   └── PartFailed
+        └── InternalError              a defect of ours
+
+An error is a `code` for programs, a sentence for people, and a `hint` that says what to do next.
+"""
+
+from second_opinion.schemas.errors.base import (
+    TEXT_LIMIT,
+    ErrorInfo,
+    InternalError,
+    OpinionError,
+    PermanentError,
+    TransientError,
+)
+from second_opinion.schemas.errors.evidence import (
+    CalibrationRefused,
+    ExtraMissing,
+    NotEnoughJudgements,
+)
+from second_opinion.schemas.errors.missing import (
+    NotFound,
+    UnknownCandidate,
+    UnknownCollection,
+    UnknownDocument,
+    UnknownJob,
+    UnknownTrace,
+)
+from second_opinion.schemas.errors.requests import (
+    DocumentTooLarge,
+    EmptyDocument,
+    EmptyQuery,
+    FilterTypeMismatch,
+    InvalidDataset,
+    InvalidDocument,
+    InvalidEncoding,
+    InvalidQuery,
+    InvalidRequest,
+    MetadataTypeConflict,
+    NoTextFound,
+    QueryTooLong,
+    UnknownFilterField,
+    UnknownReranker,
+    UnsupportedMediaType,
+    VersionConflict,
+)
+from second_opinion.schemas.errors.reranking import (
+    CalibrationMismatch,
+    ModelUnusable,
+    ProviderAnswerInvalid,
+    ProviderRefused,
+    RelevanceMissing,
+    RerankRateLimited,
+    RerankUnavailable,
+    TextUnreadable,
+)
+from second_opinion.schemas.errors.servers import (
+    BrokerUnavailable,
+    ContentMissing,
+    IndexMismatch,
+    JobStoreUnavailable,
+    Overloaded,
+    StoreUnavailable,
+    WriteConflict,
+)
+from second_opinion.schemas.errors.stack import (
+    DistributionUnavailable,
+    JavaMissing,
+    PartFailed,
+    PortInUse,
+    StackError,
+    StateUnusable,
+)
+from second_opinion.schemas.errors.work import (
+    AttemptsExhausted,
+    DeadlineExceeded,
+    JobCancelled,
+    LeaseLost,
+)
+
+__all__ = [
+    "TEXT_LIMIT",
+    "AttemptsExhausted",
+    "BrokerUnavailable",
+    "CalibrationMismatch",
+    "CalibrationRefused",
+    "ContentMissing",
+    "DeadlineExceeded",
+    "DistributionUnavailable",
+    "DocumentTooLarge",
+    "EmptyDocument",
+    "EmptyQuery",
+    "ErrorInfo",
+    "ExtraMissing",
+    "FilterTypeMismatch",
+    "IndexMismatch",
+    "InternalError",
+    "InvalidDataset",
+    "InvalidDocument",
+    "InvalidEncoding",
+    "InvalidQuery",
+    "InvalidRequest",
+    "JavaMissing",
+    "JobCancelled",
+    "JobStoreUnavailable",
+    "LeaseLost",
+    "MetadataTypeConflict",
+    "ModelUnusable",
+    "NoTextFound",
+    "NotEnoughJudgements",
+    "NotFound",
+    "OpinionError",
+    "Overloaded",
+    "PartFailed",
+    "PermanentError",
+    "PortInUse",
+    "ProviderAnswerInvalid",
+    "ProviderRefused",
+    "QueryTooLong",
+    "RelevanceMissing",
+    "RerankRateLimited",
+    "RerankUnavailable",
+    "StackError",
+    "StateUnusable",
+    "StoreUnavailable",
+    "TextUnreadable",
+    "TransientError",
+    "UnknownCandidate",
+    "UnknownCollection",
+    "UnknownDocument",
+    "UnknownFilterField",
+    "UnknownJob",
+    "UnknownReranker",
+    "UnknownTrace",
+    "UnsupportedMediaType",
+    "VersionConflict",
+    "WriteConflict",
+]
