@@ -63,7 +63,8 @@ class MemoryChunks:
         return len(self._stored.get(index, {}))
 
     def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
-        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`)."""
+        """Return sets written before a moment, by key and set, those behind `after` (a `key@set`); refreshes first."""
+        self.refresh(index)
         sets: dict[str, WrittenSet] = {}
         for chunk in list(self._stored.get(index, {}).values()):
             if chunk.written_at < before:

@@ -3,14 +3,23 @@
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from second_opinion.pipeline.ports import Seen, Swap
+from second_opinion.pipeline.ports import Clock, Seen, Swap
 from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, DocumentState, ExtractedText
 
 
 class MemoryDocuments:
-    """A `DocumentStore` in this process. Listings are current at once; the real ones lag by a second."""
+    """A `DocumentStore` in this process.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Tells when listings become current.
+        lag: Seconds by which listings may be behind; with 0 they are current at once. The real ones lag by a second.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, lag: float = 0.0) -> None:
+        self._clock = clock
+        self._lag = lag
+        self._listed_at = 0.0
+        self._listed: dict[str, Seen] = {}
         self._lock = Lock()
         self._seq_no = 0
         self._stored: dict[str, Seen] = {}
@@ -48,7 +57,7 @@ class MemoryDocuments:
 
     def count_waiting(self, *, now: float) -> int:
         """Return how many received documents nobody works on, with `not_before` come."""
-        return len(self._oldest(lambda record: _waits(record, now), len(self._stored)))
+        return len(self._oldest(lambda record: _waits(record, now), None))
 
     def tombstones(self, *, before: float, limit: int) -> list[Seen]:
         """Return records of documents deleted before a moment, oldest first."""
@@ -57,7 +66,7 @@ class MemoryDocuments:
     def listed(self, collection: str, *, state: str | None, after: str | None, limit: int) -> list[DocumentRecord]:
         """Return records of a collection by document id, those behind `after`."""
         with self._lock:
-            records = [seen.record for seen in self._stored.values() if seen.record.collection == collection]
+            records = [seen.record for seen in self._view().values() if seen.record.collection == collection]
         chosen = [
             record
             for record in sorted(records, key=lambda record: record.document_id)
@@ -79,9 +88,17 @@ class MemoryDocuments:
         stored = self._stored.get(seen.record.key)
         return stored is not None and stored.seq_no == seen.seq_no
 
-    def _oldest(self, wanted: Callable[[DocumentRecord], bool], limit: int) -> list[Seen]:
+    def _view(self) -> dict[str, Seen]:
+        """Return what listings see: all that is stored, or what was when they last became current."""
+        if self._clock is None or not self._lag:
+            return self._stored
+        if self._clock.now() >= self._listed_at + self._lag:
+            self._listed, self._listed_at = dict(self._stored), self._clock.now()
+        return self._listed
+
+    def _oldest(self, wanted: Callable[[DocumentRecord], bool], limit: int | None) -> list[Seen]:
         with self._lock:
-            found = [seen for seen in self._stored.values() if wanted(seen.record)]
+            found = [seen for seen in self._view().values() if wanted(seen.record)]
         return sorted(found, key=lambda seen: seen.record.accepted_at)[:limit]
 
 

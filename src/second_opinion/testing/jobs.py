@@ -192,6 +192,13 @@ class MemoryJobs:
         overdue = self._oldest(lambda job: job.expires_at, lambda job: job.expires_at <= now, limit)
         return [job_id for job_id in overdue if self.get(job_id).state is JobState.EXPIRED]
 
+    def clear(self) -> None:
+        """Forget all jobs, as an empty Redis that takes the place of the former."""
+        with self._changed:
+            self._jobs.clear()
+            self._due.clear()
+            self._alone.clear()
+
     def _oldest(self, age: Callable[[Job], float], wanted: Callable[[Job], bool], limit: int) -> list[str]:
         with self._changed:
             jobs = [job for job in self._jobs.values() if not job.is_terminal and wanted(job)]
@@ -231,3 +238,7 @@ class MemoryCandidates:
     def delete(self, job_id: str) -> None:
         """Forget the handovers of a job."""
         self._kept.pop(job_id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()

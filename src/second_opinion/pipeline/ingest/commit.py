@@ -1,10 +1,11 @@
 """Commit in groups: one refresh and one bulk of compare-and-sets for the documents of many threads."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -57,13 +58,27 @@ class GroupCommitter:
 
     A group is complete when it is large enough, when its first member has waited long enough, or at once when no
     other thread is at work that could still bring something.
+
+    Args:
+        stores: The outside.
+        policy: How large a group is, and how long it waits.
+        changed: A `threading.Condition`, or what takes its place in a simulation.
+        monotonic: A clock that never goes back, in seconds.
     """
 
-    def __init__(self, stores: Stores, policy: Policy) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        policy: Policy,
+        *,
+        changed: Any = None,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._stores = stores
         self._policy = policy
         self._leases = Leases(stores, policy)
-        self._changed = threading.Condition()
+        self._monotonic = monotonic
+        self._changed = threading.Condition() if changed is None else changed
         self._room = _Room()
 
     @contextmanager
@@ -86,7 +101,7 @@ class GroupCommitter:
         """
         if not documents:
             return
-        ticket = _Ticket(documents, monotonic())
+        ticket = _Ticket(documents, self._monotonic())
         with self._changed:
             self._room.tickets.append(ticket)
             self._changed.notify_all()
@@ -99,7 +114,7 @@ class GroupCommitter:
         """Wait until the ticket is done (None), or until it is on the caller to commit a group."""
         with self._changed:
             while not ticket.done:
-                left = self._policy.commit_seconds - (monotonic() - ticket.brought_at)
+                left = self._policy.commit_seconds - (self._monotonic() - ticket.brought_at)
                 if not self._room.busy and (left <= 0 or self._is_complete()):
                     self._room.busy = True
                     group, self._room.tickets = self._room.tickets, []

@@ -1,0 +1,129 @@
+"""Queues in memory as Celery keeps them on Redis: at least once, acknowledged late, and not quite safe in between."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from second_opinion.pipeline.ports import Clock
+from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.document import DocumentRef
+from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RerankCandidates, RunQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message on its way: its queue, its body as JSON data, and when (Unix seconds) it may be worked on."""
+
+    number: int
+    queue: str
+    body: Mapping[str, Any]
+    due_at: float = 0.0
+
+
+class MemoryBroker:
+    """A broker in this process.
+
+    A consumer takes a message off its queue and only then records that it holds it, as kombu does on Redis: a consumer
+    that ends between the two takes the message with it. What is held longer than `visibility_timeout` without being
+    acknowledged goes back into its queue, whether or not somebody still works on it.
+    """
+
+    def __init__(self, *, clock: Clock, visibility_timeout: float = 3_600.0) -> None:
+        self._clock = clock
+        self._visibility_timeout = visibility_timeout
+        self._sent = 0
+        self._waiting: defaultdict[str, list[Delivery]] = defaultdict(list)
+        self._held: dict[int, tuple[Delivery, float]] = {}
+
+    def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0) -> None:
+        """Put a message at the end of a queue, to be worked on after `delay` seconds."""
+        self._sent += 1
+        self._waiting[queue].append(Delivery(self._sent, queue, body, self._clock.now() + delay if delay else 0.0))
+
+    def take(self, queue: str) -> Delivery | None:
+        """Take the oldest message that is due off its queue; nobody holds it until it is recorded."""
+        for place, delivery in enumerate(self._waiting[queue]):
+            if delivery.due_at <= self._clock.now():
+                return self._waiting[queue].pop(place)
+        return None
+
+    def record(self, delivery: Delivery) -> None:
+        """Record that a taken message is held."""
+        self._held[delivery.number] = (delivery, self._clock.now())
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Forget a message that has had its effect; one that went back into its queue meanwhile stays there."""
+        self._held.pop(delivery.number, None)
+
+    def restore(self) -> int:
+        """Put back what has been held too long; return how many messages that was."""
+        overdue = self._clock.now() - self._visibility_timeout
+        late = [delivery for delivery, since in self._held.values() if since <= overdue]
+        for delivery in late:
+            del self._held[delivery.number]
+            self._waiting[delivery.queue].insert(0, delivery)
+        return len(late)
+
+    def due(self, queue: str) -> bool:
+        """Tell whether a message of a queue can be taken."""
+        return any(delivery.due_at <= self._clock.now() for delivery in self._waiting[queue])
+
+    def length(self, queue: str) -> int:
+        """Return how many messages wait in a queue, those held left out."""
+        return len(self._waiting[queue])
+
+    def waiting(self) -> list[Delivery]:
+        """Return what waits, queue by queue."""
+        return [delivery for queue in sorted(self._waiting) for delivery in self._waiting[queue]]
+
+    def held(self) -> list[Delivery]:
+        """Return what is held."""
+        return [delivery for delivery, _ in self._held.values()]
+
+    def lose(self, delivery: Delivery) -> None:
+        """Lose a message that waits."""
+        self._waiting[delivery.queue] = [one for one in self._waiting[delivery.queue] if one is not delivery]
+
+    def repeat(self, delivery: Delivery) -> None:
+        """Deliver a message once more."""
+        self.send(delivery.queue, delivery.body)
+
+    def reorder(self, queue: str, order: Sequence[Delivery]) -> None:
+        """Put a queue into another order."""
+        self._waiting[queue] = list(order)
+
+    def clear(self) -> None:
+        """Lose everything, as an empty Redis that takes the place of the former."""
+        self._waiting.clear()
+        self._held.clear()
+
+
+class BrokerQueue:
+    """A `TaskQueue` that sends what `CeleryTaskQueue` sends: the same messages, as JSON data."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    def extract(self, document: DocumentRef) -> None:
+        """Ask for the text of an operation's bytes."""
+        self._send("extract", ExtractDocument(document=document))
+
+    def index(self, documents: Sequence[DocumentRef]) -> None:
+        """Ask for operations to be chunked, embedded and committed."""
+        self._send("index", IndexDocuments(documents=tuple(documents)))
+
+    def retrieve(self, job_id: str) -> None:
+        """Ask for a job's candidates."""
+        self._send("retrieve", RunQuery(job_id=job_id))
+
+    def rerank(self, job_id: str, *, delay: float = 0.0, **told: Any) -> None:
+        """Ask for a job's candidates to be scored and judged; what else is told travels in the message."""
+        self._send("rerank", RerankCandidates(job_id=job_id, **told), delay=delay)
+
+    def length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        return self._broker.length(queue)
+
+    def _send(self, queue: str, message: Versioned, *, delay: float = 0.0) -> None:
+        self._broker.send(queue, message.model_dump(mode="json"), delay=delay)
