@@ -276,3 +276,15 @@ def test_what_failed_while_indexing_can_be_tried_again(system: MemorySystem) -> 
     assert [one["outcome"] for one in json.loads(retried.stdout)] == ["accepted"]
     assert system.opinion("dead-letters", "list").stdout == ""
     assert system.opinion("dead-letters", "retry", "unknown").exit_code == 4
+
+
+def test_what_failed_can_be_given_up(system: MemorySystem) -> None:
+    """It is gone from the list, and so is what was sent for it; an unknown one is told."""
+    line = json.dumps({"id": "broken", "content": "gIE=", "media_type": "text/plain"})
+    assert system.opinion("ingest", "-", stdin=line).exit_code == 4
+    assert system.opinion("dead-letters", "purge").exit_code == 2
+    purged = system.opinion("dead-letters", "purge", "--all", "--json")
+    assert [one["outcome"] for one in json.loads(purged.stdout)] == ["deleted"]
+    assert system.opinion("dead-letters", "list").stdout == ""
+    assert system.opinion("dead-letters", "show", "broken").exit_code == 0
+    assert system.opinion("dead-letters", "purge", "unknown").exit_code == 4

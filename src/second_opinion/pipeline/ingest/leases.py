@@ -213,7 +213,7 @@ def backoff(key: str, failures: int, error: ErrorInfo, policy: Policy) -> float:
     Half of it is spread by the document's key, so that documents that failed together do not come back together. What
     the error asks for is waited for in any case.
     """
-    longest = policy.backoff_seconds * BACKOFF_FACTOR ** (failures - 1)
+    longest = policy.backoff_seconds * float(BACKOFF_FACTOR) ** (failures - 1)
     spread = blake2b(f"{key}@{failures}".encode(), digest_size=4).digest()
     own = longest * (0.5 + int.from_bytes(spread) / 2**33)
     return max(own, error.retry_after or 0.0)

@@ -34,7 +34,7 @@ class RedisCandidates(CandidateStore):
         packed = zlib.compress(handover.model_dump_json().encode(), level=1)
         key = self._keys.candidates(job_id)
         with redis_errors(), self._client.pipeline(transaction=True) as both:
-            both.hset(key, owner, packed)  # type: ignore[arg-type] # bytes are what a client that does not decode takes
+            both.hset(key, owner, packed)
             both.pexpire(key, round(self._ttl * 1_000))
             both.execute()
 

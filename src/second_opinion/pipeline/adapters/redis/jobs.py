@@ -177,7 +177,7 @@ class RedisJobs(JobStore):
     def count_waiting(self) -> int:
         """Return how many unfinished jobs nobody works on, of those whose message is due."""
         with redis_errors():
-            return cast("int", self._client.zcount(self._keys.waiting, "-inf", repr(self._clock.now())))
+            return self._client.zcount(self._keys.waiting, "-inf", repr(self._clock.now()))
 
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""
