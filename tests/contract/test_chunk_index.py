@@ -105,7 +105,8 @@ def test_a_chunk_comes_back_as_it_was_written(kept: Kept) -> None:
     text = "Dose: 5 mg/kg › 👶 \x00 مرحبا"
     chunk = a_chunk(text=text, metadata=METADATA, uri="file:///a b", truncated=True, start=7, end=99, count=4)
     kept.write(chunk)
-    expected = ChunkHit.model_validate({**chunk.model_dump(exclude={"vector", "embedding_key", "written_at"}), "index": kept.index})
+    stored = chunk.model_dump(exclude={"vector", "embedding_key", "written_at"})
+    expected = ChunkHit.model_validate({**stored, "index": kept.index})
     found = kept.chunks.get(kept.index, [chunk.chunk_id, "missing"])
     assert {name: hit.model_copy(update={"index": kept.index}) for name, hit in found.items()} == {
         chunk.chunk_id: expected

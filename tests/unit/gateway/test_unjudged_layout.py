@@ -59,5 +59,6 @@ def test_a_fallback_that_judged_is_named() -> None:
     """Who was asked in vain, and who judged instead."""
     parts = JudgementParts(reranker=WordReranker(), calibration=NoCalibration("logit"))
     judged = judge_candidates(JOB, HANDOVER, parts, clock=CLOCK)
-    result = judged.model_copy(update={"judged_by": "near", "unavailable": ("far",)})
-    assert next(iter(warnings(result))) == "far could not be had: near judged instead."
+    update = {"judged_by": "near", "unavailable": ("far",), "unavailable_because": {"far": "provider_refused"}}
+    result = judged.model_copy(update=update)
+    assert next(iter(warnings(result))) == "far (provider_refused) could not be had: near judged instead."

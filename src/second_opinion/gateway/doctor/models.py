@@ -51,17 +51,17 @@ def check_reranker(settings: Settings) -> Iterator[Finding]:
 def _provider(part: str, opened: OpenedReranker, state: BreakerState, spent: Sequence[DailyUsage]) -> Finding:
     spec = opened.reranker.spec
     told = f"{spec.model} at {spec.revision}, calibration {opened.calibration.id or 'none'}, breaker {state.state}"
-    told += "".join(f", {one.requests:,} requests and {one.search_units:g} search units today" for one in spent)
+    cost = "".join(f", {one.requests:,} requests and {one.search_units:g} search units today" for one in spent)
     if state.refusal:
         hint = (
             "Correct its definition in OPINION_RERANKERS, its key or the account, and start the rerank workers again."
         )
-        return failed(part, f"{told}; it refused the last call: {state.refusal}", hint)
+        return failed(part, f"{told}{cost}; it refused the last call: {state.refusal}", hint)
     if state.state == "closed":
-        return well(part, told)
+        return well(part, f"{told}{cost}")
     left = f" and left alone for {state.seconds_left:.0f} s" if state.state == "open" else ""
     hint = "Look at its status and the network: opinion logs rerank. The breaker closes with the first call that works."
-    return warning(part, f"{told} after {state.failures} failures in a row{left}", hint)
+    return warning(part, f"{told} after {state.failures} failures in a row{left}{cost}", hint)
 
 
 def _model(part: str, opened: OpenedReranker) -> Finding:

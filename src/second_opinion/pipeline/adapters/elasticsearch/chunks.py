@@ -88,7 +88,7 @@ class ElasticsearchChunks:
                     # Many chunks may have one text: one of each is enough, and as many as `size` must not be of one.
                     collapse={"field": "embedding_key"},
                     source=False,
-                    docvalue_fields=["embedding_key", "embedding"],
+                    docvalue_fields=[{"field": "embedding_key"}, {"field": "embedding"}],
                     track_total_hits=False,
                 )
             rows = [hit["fields"] for hit in answer["hits"]["hits"]]

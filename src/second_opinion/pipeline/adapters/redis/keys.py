@@ -15,12 +15,12 @@
                                         Or the `refusal` of the last call. Lives an hour from the last failure, a day
                                         from the refusal; gone with the first success.
     opinion:rate:NAME           hash    calls left to a reranker this minute, and at, when they were counted.
+    opinion:usage:DAY           hash    what rerankers have cost on a day (in UTC), by NAME:requests, NAME:search_units,
+                                        NAME:tokens and NAME:unusable. Lives 400 days.
     opinion:scores:MODEL:QUERY  hash    raw scores that a reranker gave the passages of a query, by hash of the
                                         passage. In the cache database, as the next two. Lives `rerank_cache_ttl`.
     opinion:scores:recent       zset    the hashes of scores by when they were begun, for forgetting the oldest.
     opinion:scores:sizes        hash    how many scores each of them has, and `total`.
-    opinion:usage:DAY           hash    what rerankers have cost on a day (in UTC), by NAME:requests, NAME:search_units,
-                                        NAME:tokens and NAME:unusable. Lives 400 days.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
@@ -51,13 +51,13 @@ class Keys:
         """Return the key of a reranker's rate limit."""
         return f"{self.namespace}:rate:{name}"
 
-    def scores(self, model: str, query: str) -> str:
-        """Return the key of the scores that a reranker gave the passages of a query; both are named by a hash."""
-        return f"{self.namespace}:scores:{model}:{query}"
-
     def usage(self, day: str) -> str:
         """Return the key of what rerankers cost on a day, a date such as `2026-02-03`."""
         return f"{self.namespace}:usage:{day}"
+
+    def scores(self, model: str, query: str) -> str:
+        """Return the key of the scores that a reranker gave the passages of a query; both are named by a hash."""
+        return f"{self.namespace}:scores:{model}:{query}"
 
     @property
     def recent_scores(self) -> str:

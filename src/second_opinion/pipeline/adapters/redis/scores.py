@@ -70,7 +70,8 @@ class RedisScores:
         try:
             with redis_errors():
                 self._put(
-                    keys=[self._key(query), self._keys.recent_scores, self._keys.score_sizes], args=self._args + pairs
+                    keys=[self._key(query), self._keys.recent_scores, self._keys.score_sizes],
+                    args=[*self._args, *pairs],
                 )
         except OpinionError as problem:
             self._missed(problem)
