@@ -1,6 +1,7 @@
 """What every `Breaker` and `RateLimit` does: the doubles and Redis."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,16 @@ def test_a_clock_that_went_back_takes_nothing_away(limit: RateLimit, clock: Manu
     clock.advance(-5.0)
     assert limit.take("far", 2.0) == 0.0
     assert limit.take("far", 2.0) == pytest.approx(30.0, abs=1e-3)
+
+
+@pytest.mark.stack
+def test_workers_share_a_limit(redis_url: str, namespace: str, clock: ManualClock) -> None:
+    """Two workers together make a minute's calls, whoever comes first, also when they ask at the same time."""
+    clients = [connect(redis_url, timeout=5.0) for _ in range(2)]
+    workers = [RedisRateLimit(client, clock=clock, namespace=namespace) for client in clients]
+    with ThreadPoolExecutor(8) as callers:
+        waits = list(callers.map(lambda number: workers[number % 2].take("far", 6.0), range(16)))
+    assert waits.count(0.0) == 6
+    assert workers[0].take("far", 6.0) == workers[1].take("far", 6.0) == pytest.approx(10.0, abs=1e-3)
+    for client in clients:
+        client.close()

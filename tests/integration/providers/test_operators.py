@@ -11,9 +11,12 @@ from pydantic import SecretStr
 
 from second_opinion.gateway.doctor import Level
 from second_opinion.gateway.doctor.models import check_reranker
+from second_opinion.schemas.errors import RerankRateLimited
 from second_opinion.schemas.usage import RerankUsage
-from second_opinion.workers.rerankers import open_breaker, open_usage
+from second_opinion.testing.models import WordReranker
+from second_opinion.workers.rerankers import open_breaker, open_rerankers, open_usage
 from second_opinion.workers.settings import Settings
+from tests.servers.rerank_provider import MODEL, RerankProvider
 
 pytestmark = pytest.mark.stack
 FAR = {"kind": "http", "model": "some/model", "options": {"url": "http://127.0.0.1:9/rerank", "scale": "logit"}}
@@ -77,3 +80,20 @@ def test_doctor_and_usage_tell_what_it_cost(settings: Settings, redis_url: str, 
     found = json.loads(usage("--days", "7", "--json"))
     assert found["usage"] == [spent.model_dump(mode="json")]
     assert found["totals"]["far"]["search_units"] == 5.0
+
+
+def test_workers_share_the_rate_of_a_provider(settings: Settings) -> None:
+    """Two workers together send what a minute allows; the next request is refused unsent, and opens no breaker."""
+    with RerankProvider(WordReranker()) as provider:
+        options = {"url": f"{provider.url}/rerank", "scale": "probability"}
+        definition = {"kind": "http", "model": MODEL, "options": options, "requests_per_minute": 4}
+        limited = settings.model_copy(update={"rerankers": json.dumps({"far": definition}), "breaker_threshold": 1})
+        workers = [open_rerankers(limited)[0].reranker for _ in range(2)]
+        for worker in workers * 2:
+            assert len(worker.score("question", ["a", "question"])) == 2
+        for worker in workers:
+            with pytest.raises(RerankRateLimited) as caught:
+                worker.score("question", ["a"])
+            assert 10.0 < (caught.value.retry_after or 0.0) <= 15.0
+        assert len(provider.asked) == 4
+    assert open_breaker(limited).state("far").state == "closed"

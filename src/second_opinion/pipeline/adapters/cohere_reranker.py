@@ -15,15 +15,9 @@ from second_opinion.pipeline.adapters.provider_answers import (
     usage_of,
 )
 from second_opinion.pipeline.adapters.provider_calls import CallPolicy, ProviderCalls, admit_at_once, retry_after
-from second_opinion.pipeline.adapters.provider_http import HTTP_ERRORS, endpoint, open_client, place, translated
+from second_opinion.pipeline.adapters.provider_http import HTTP_ERRORS, asking, endpoint, open_client, place
 from second_opinion.pipeline.ports import Admission, Guard, Meter, RerankerSpec, no_guard, no_meter
-from second_opinion.schemas.errors import (
-    ExtraMissing,
-    ModelUnusable,
-    OpinionError,
-    ProviderAnswerInvalid,
-    RerankUnavailable,
-)
+from second_opinion.schemas.errors import ExtraMissing, ModelUnusable, OpinionError, ProviderAnswerInvalid
 
 try:
     from cohere import ClientV2
@@ -135,16 +129,15 @@ class CohereReranker:
 
     def _request(self, query: str, batch: list[str], meter: Meter) -> list[float]:
         provider = self._calls.provider
-        if self._http.is_closed:
-            raise RerankUnavailable(f"the client of {provider} is closed")
-        try:
-            answer = _plain(self._ask(query, batch))
-        except ApiError as problem:
-            raise self._refusal(problem) from None
-        except HTTP_ERRORS as problem:
-            raise translated(provider, problem) from None
-        except Exception as problem:  # noqa: BLE001 - whatever the SDK makes of an answer that is not of its form
-            raise ProviderAnswerInvalid(f"{provider}'s answer cannot be read ({type(problem).__name__})") from None
+        with asking(self._http, provider):
+            try:
+                answer = _plain(self._ask(query, batch))
+            except ApiError as problem:
+                raise self._refusal(problem) from None
+            except HTTP_ERRORS:
+                raise
+            except Exception as problem:  # noqa: BLE001 - whatever the SDK makes of an answer that is not of its form
+                raise ProviderAnswerInvalid(f"{provider}'s answer cannot be read ({type(problem).__name__})") from None
         meter(usage_of(answer))
         return scores_in_order(answer, len(batch), scale=self.spec.scale, provider=provider)
 

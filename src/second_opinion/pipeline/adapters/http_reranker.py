@@ -16,10 +16,10 @@ from second_opinion.pipeline.adapters.provider_answers import (
     usage_of,
 )
 from second_opinion.pipeline.adapters.provider_calls import CallPolicy, ProviderCalls, admit_at_once, retry_after
-from second_opinion.pipeline.adapters.provider_http import HTTP_ERRORS, endpoint, open_client, place, translated
+from second_opinion.pipeline.adapters.provider_http import asking, endpoint, open_client, place
 from second_opinion.pipeline.ports import Admission, Guard, Meter, RerankerSpec, no_guard, no_meter
 from second_opinion.schemas.calibration import Scale
-from second_opinion.schemas.errors import OpinionError, ProviderAnswerInvalid, RerankUnavailable
+from second_opinion.schemas.errors import OpinionError, ProviderAnswerInvalid
 
 Contract = Literal["cohere", "tei"]
 BATCHES: Final[Mapping[Contract, int]] = {"cohere": 1_000, "tei": 32}
@@ -133,12 +133,8 @@ class HttpReranker:
     def _request(self, query: str, batch: list[str], meter: Meter) -> list[float] | None:
         """Return the scores of one batch; None when the server takes only smaller ones."""
         provider, contract = self._calls.provider, self._options.contract
-        if self._http.is_closed:
-            raise RerankUnavailable(f"the client of {provider} is closed")
-        try:
+        with asking(self._http, provider):
             response = self._http.post(self._url, content=_json(self._body(query, batch)), headers=_JSON)
-        except HTTP_ERRORS as problem:
-            raise translated(provider, problem) from None
         if response.status_code in _TOO_LARGE[contract] and len(batch) > 1:
             return None
         if not response.is_success:

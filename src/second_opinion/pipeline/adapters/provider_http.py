@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -58,6 +59,23 @@ def open_client(timeout: float, headers: Mapping[str, str] | None = None) -> htt
         headers: Sent with every request.
     """
     return httpx.Client(timeout=timeout, headers=headers, event_hooks={"response": [partial(_bound, seconds=timeout)]})
+
+
+@contextmanager
+def asking(client: httpx.Client, provider: str) -> Iterator[None]:
+    """Let the body ask a provider by a client; the driver's errors leave it as errors of ours.
+
+    Raises:
+        RerankUnavailable: If the client is closed, or the provider cannot be reached or does not answer.
+        ProviderRefused: If it cannot be asked at all.
+        ProviderAnswerInvalid: If its answer cannot be read.
+    """
+    if client.is_closed:
+        raise RerankUnavailable(f"the client of {provider} is closed")
+    try:
+        yield
+    except HTTP_ERRORS as problem:
+        raise translated(provider, problem) from None
 
 
 def translated(provider: str, problem: Exception) -> OpinionError:
