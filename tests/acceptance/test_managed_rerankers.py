@@ -30,7 +30,7 @@ from tests.servers.web import Asked, Exchange
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 THRESHOLD = 200
-ROOMS = 80
+ROOMS = 48
 POLICY = {"timeout": 0.5, "retries": 1, "patience": 3.0, "base": 0.02, "cap": 0.05}
 FACTS = {
     "ferry": ("The harbour ferry leaves the north pier every forty minutes.", "How often does the ferry leave?"),
@@ -184,9 +184,12 @@ def test_the_command_line_tells_unjudged_from_failed(managed: Managed) -> None:
     """`fail` ends with 4 and the typed error, `fused` with 5, nothing kept, and the code of each refusal."""
     managed.far.always = faults.status(503)
     question = FACTS["kiln"][1]
-    failed = managed.system.opinion("query", question, "--reranker", "far")
+    asked = ("query", question, "--reranker", "far")
+    with ThreadPoolExecutor(2) as callers:
+        failing = callers.submit(managed.system.opinion, *asked)
+        fused = managed.system.opinion(*asked, "--on-unavailable", "fused", "--json")
+        failed = failing.result()
     assert (failed.returncode, "hint:" in failed.stderr) == (4, True)
-    fused = managed.system.opinion("query", question, "--reranker", "far", "--on-unavailable", "fused", "--json")
     assert fused.returncode == 5, fused.stderr
     result = json.loads(fused.stdout)["result"]
     assert (result["reranked"], result["outcome"], result["kept"]) == (False, "unjudged", [])
@@ -295,6 +298,18 @@ def test_a_deadline_gives_a_part_of_the_answer(managed: Managed) -> None:
     assert result["scored"] == len(result["kept"]) + len(result["dropped"])
     assert len(result["unscored"]) == ROOMS - result["scored"]
     assert {one["decision"] for one in result["unscored"]} == {"unscored"}
+
+
+def test_a_question_beyond_the_models_is_flagged(managed: Managed) -> None:
+    """Both models say how far they read; of a provider nobody knows."""
+    question = f"{FACTS['kiln'][1]} {'It stands behind the mill. ' * 60}"
+    local = managed.ask(question, reranker="bundled").result
+    assert local is not None
+    assert local.query_truncated
+    assert 0 < local.query_tokens_read["reranker"] < local.query_tokens_read["embedder"]
+    far = managed.ask(question, reranker="house").result
+    assert far is not None
+    assert list(far.query_tokens_read) == ["embedder"]
 
 
 def test_the_key_is_told_nowhere(managed: Managed) -> None:

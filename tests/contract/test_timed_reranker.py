@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+from second_opinion.pipeline.adapters.onnx_tokens import ModelInput
 from second_opinion.pipeline.ports import TimedReranker
-from second_opinion.schemas.errors import JobCancelled
+from second_opinion.schemas.errors import JobCancelled, TextUnreadable
 from second_opinion.testing.models import WordReranker
 
 QUERY = "ibuprofen dosage for children"
@@ -57,3 +58,39 @@ def test_a_guard_still_ends_it(reranker: TimedReranker) -> None:
 
     with pytest.raises(JobCancelled):
         reranker.score_in_time(QUERY, PASSAGES, is_over=lambda: False, guard=cancelled)
+
+
+def test_without_a_limit_all_are_read(reranker: TimedReranker) -> None:
+    """Nobody is in a hurry unless they say so."""
+    assert reranker.score_in_time(QUERY, PASSAGES[:3]) == reranker.score(QUERY, PASSAGES[:3])
+
+
+def test_a_passage_that_breaks_the_model_breaks_only_its_own_score() -> None:
+    """A token that the network does not know fails in the runtime itself; the others score as they do alone."""
+    reranker = OnnxReranker.open(threads=1)
+    expected = reranker.score(QUERY, PASSAGES[:3])
+    as_ever = reranker.tokenizer.pair
+
+    def pair(query: list[int], passage: str) -> ModelInput:
+        made = as_ever(query, passage)
+        if passage == PASSAGES[1]:
+            made.ids[0, -2] = 10**6
+        return made
+
+    reranker.tokenizer.pair = pair  # type: ignore[method-assign]
+    first, broken, third = reranker.score_in_time(QUERY, PASSAGES[:3])
+    assert [first, third] == [expected[0], expected[2]]
+    assert isinstance(broken, TextUnreadable)
+    with pytest.raises(TextUnreadable):
+        reranker.score(QUERY, PASSAGES[:3])
+    reranker.close()
+
+
+def test_a_query_beyond_the_window_is_told() -> None:
+    """As many tokens as a pair has room for are read whole; one more, and it is said how many are."""
+    reranker = OnnxReranker.open(threads=1)
+    most = reranker.tokenizer.max_query_tokens
+    assert reranker.query_cut("why " * most) is None
+    assert reranker.query_cut("why " * (most + 1)) == most
+    assert reranker.score("why " * (most + 1), PASSAGES[:1]) == reranker.score("why " * most, PASSAGES[:1])
+    reranker.close()

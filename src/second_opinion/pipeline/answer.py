@@ -15,15 +15,17 @@ from second_opinion.pipeline.fusion import fuse
 from second_opinion.pipeline.ports import (
     Calibration,
     Clock,
+    Embedder,
     Guard,
     Meter,
+    QueryReader,
     Reranker,
     ScoreCache,
     TimeIsOver,
     no_guard,
     no_meter,
 )
-from second_opinion.pipeline.reranking import rerank
+from second_opinion.pipeline.reranking import Reading, rerank
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.errors import CalibrationMismatch
@@ -97,6 +99,7 @@ def retrieve_candidates(job: Job, parts: RetrievalParts, *, clock: Clock, guard:
         calibration_id=retrieval.calibration_id,
         calibrations=retrieval.calibrations,
         embedder=f"{spec.model}@{spec.revision}",
+        query_cut=query_cut(parts.embedder, job.query.text),
         milliseconds=milliseconds,
         handed_over_at=clock.now(),
     )
@@ -117,13 +120,14 @@ def judge_candidates(  # noqa: PLR0913 - all but three by name
         RerankUnavailable: If the second opinion cannot be had.
         DeadlineExceeded: If no candidate could be read by the time the answer is wanted.
         RelevanceMissing: If a score is not usable.
+        TextUnreadable: If the reranker fails on every candidate.
         CalibrationMismatch: If the collection has a calibration of its own that belongs to another model.
         OpinionError: Whatever the guard raises.
     """
     milliseconds = {**handover.milliseconds, "queue_rerank": since(handover.handed_over_at, clock)}
     with _timed("rerank", milliseconds):
         calibration = parts.calibration_of(job.query.collection, own_calibration(handover, parts.reranker.spec.model))
-        scored = rerank(
+        reading = rerank(
             job.query.text,
             handover.fusion.candidates,
             reranker=parts.reranker,
@@ -134,11 +138,41 @@ def judge_candidates(  # noqa: PLR0913 - all but three by name
             meter=meter,
         )
     with _timed("judge", milliseconds):
-        query_relevance = calibration.query_relevance([candidate.raw_score for candidate in scored])
-        unscored = len(handover.fusion.candidates) - len(scored)
-        verdict = judge(scored, job.query.choices, query_relevance, unscored=unscored)
+        query_relevance = calibration.query_relevance([candidate.raw_score for candidate in reading.scored])
+        unscored = len(handover.fusion.candidates) - len(reading.scored)
+        verdict = judge(
+            reading.scored, job.query.choices, query_relevance, unscored=unscored, unreadable=len(reading.failed)
+        )
     milliseconds["total"] = since(job.submitted_at, clock)
-    return _result(job, handover, verdict, (parts.model, calibration), milliseconds)
+    result = _result(job, handover, verdict, (parts.model, calibration), milliseconds)
+    return result.model_copy(
+        update={
+            "unscored": _unscored(handover, reading),
+            "query_tokens_read": query_tokens_read(handover, query_cut(parts.reranker, job.query.text)),
+        }
+    )
+
+
+def query_cut(model: Embedder | Reranker, query: str) -> int | None:
+    """Return how many tokens of a query a model reads when it has more; None when it reads all, or none can tell."""
+    return model.query_cut(query) if isinstance(model, QueryReader) else None
+
+
+def query_tokens_read(handover: Handover, by_reranker: int | None = None) -> dict[str, int]:
+    """Return how many tokens of the query were read, by `embedder` and `reranker`, for each that read not all."""
+    found = {"embedder": handover.query_cut, "reranker": by_reranker}
+    return {reader: tokens for reader, tokens in found.items() if tokens is not None}
+
+
+def _unscored(handover: Handover, reading: Reading) -> tuple[UnscoredPassage, ...]:
+    read = {one.fused.candidate.chunk.chunk_id for one in reading.scored}
+    unread = {fused.candidate.chunk.chunk_id: fused for fused in handover.fusion.candidates}
+    why = {chunk: problem.info() for chunk, problem in reading.failed.items()}
+    return tuple(
+        UnscoredPassage.of(fused, with_text=False, error=why.get(chunk))
+        for chunk, fused in unread.items()
+        if chunk not in read
+    )
 
 
 def _result(
@@ -149,9 +183,7 @@ def _result(
     milliseconds: Mapping[str, float],
 ) -> QueryResult:
     passages = [Passage.of(judged) for judged in verdict.judged]
-    read = {passage.chunk_id for passage in passages}
     candidates = handover.fusion.candidates
-    unread = [fused for fused in candidates if fused.candidate.chunk.chunk_id not in read]
     reranker, calibration = scorer
     return QueryResult(
         job_id=job.job_id,
@@ -165,7 +197,6 @@ def _result(
         query_relevance=verdict.query_relevance,
         kept=tuple(passage for passage in passages if passage.decision is Decision.KEPT),
         dropped=tuple(passage for passage in passages if passage.decision is not Decision.KEPT),
-        unscored=tuple(UnscoredPassage.of(fused, with_text=False) for fused in unread),
         lost_in_fusion=handover.fusion.lost,
         candidates=len(candidates),
         cached=sum(judged.scored.cached for judged in verdict.judged),

@@ -29,6 +29,7 @@ def judge(
     query_relevance: float | None = None,
     *,
     unscored: int = 0,
+    unreadable: int = 0,
 ) -> Verdict:
     """Return the verdict over all candidates, each with its decision, in final order.
 
@@ -36,7 +37,8 @@ def judge(
         scored: The candidates, in any order.
         choices: The floor and the caps.
         query_relevance: The chance that any of them answers the query; None where nothing is known of it.
-        unscored: How many more candidates nobody had the time to read; the sentence says so.
+        unscored: How many more candidates nobody has read; the sentence says so.
+        unreadable: How many of those the reranker failed on; for the others there was no time.
 
     Raises:
         RelevanceMissing: If a candidate has no usable relevance or raw score, or the query's relevance is not usable.
@@ -66,7 +68,7 @@ def judge(
     return Verdict(
         outcome=Outcome.ANSWERED if kept else Outcome.REFUSED,
         reason=reason,
-        sentence=sentence + _left_unread(len(judged), unscored),
+        sentence=sentence + _left_unread(len(judged), unscored - unreadable, unreadable),
         floor=choices.floor,
         best_relevance=best,
         query_relevance=query_relevance,
@@ -142,8 +144,10 @@ def _query_sentence(judged: int, floor: float, best: float | None, query_relevan
     )
 
 
-def _left_unread(judged: int, unscored: int) -> str:
-    return f" Only {judged} of {judged + unscored} candidates were read before the deadline." if unscored else ""
+def _left_unread(judged: int, late: int, unreadable: int) -> str:
+    whole = judged + late + unreadable
+    said = f" Only {judged} of {whole} candidates were read before the deadline." if late else ""
+    return said + (f" The reranker could not read {unreadable} of {whole} candidates." if unreadable else "")
 
 
 def _distinct(floor: float, best: float) -> tuple[str, str]:

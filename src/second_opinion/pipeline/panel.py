@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from second_opinion.pipeline.answer import JudgementParts, judge_candidates, since
+from second_opinion.pipeline.answer import JudgementParts, judge_candidates, query_tokens_read, since
 from second_opinion.pipeline.metering import Ledger
 from second_opinion.pipeline.ports import Clock, Guard, no_guard
 from second_opinion.schemas.candidate import Handover
@@ -122,6 +122,7 @@ def unjudged(
         },
         embedder=handover.embedder,
         reranker="",
+        query_tokens_read=query_tokens_read(handover),
         calibration=CalibrationSource.NONE,
         **_account(ledger or Ledger()),
     )

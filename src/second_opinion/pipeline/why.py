@@ -154,6 +154,9 @@ def _unscored(document_id: str, result: QueryResult) -> Finding:
     if not result.reranked:
         sentence = f"Not judged: fused rank {first.fused_rank}, and no second opinion could be had for this query."
         return Fate.UNSCORED, sentence, "Ask again once the reranker answers: opinion doctor"
+    if first.error is not None:
+        sentence = f"Not scored: fused rank {first.fused_rank}, and the reranker failed on it: {first.error.message}"
+        return Fate.UNSCORED, sentence, first.error.hint
     sentence = (
         f"Not read: fused rank {first.fused_rank}, and {result.scored} of {result.candidates} candidates were read "
         "before the deadline."

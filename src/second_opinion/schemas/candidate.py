@@ -94,6 +94,7 @@ class Handover(Versioned):
         calibration_id: The collection's own calibration; None when it has none.
         calibrations: Its calibrations by model, where it has one for each.
         embedder: Id and revision of the bi-encoder, as `model@revision`.
+        query_cut: Tokens of the query that the bi-encoder read, where it had more; None when it was read whole.
         milliseconds: By step: queue_retrieve, embed, search, verify, fuse.
         handed_over_at: Unix seconds; what passes from here to the rerank is waiting.
     """
@@ -105,5 +106,6 @@ class Handover(Versioned):
     calibration_id: str | None = None
     calibrations: dict[str, str] = Field(default_factory=dict)
     embedder: str
+    query_cut: int | None = None
     milliseconds: dict[str, float] = Field(default_factory=dict)
     handed_over_at: float

@@ -53,7 +53,7 @@ class Trace(Versioned):
         relevances: Relevance, or `query_relevance` where that is lower, of those candidates that a floor of 0.0 would
             show, highest first. A candidate's relevance falls with its rank, so at any floor exactly those of them are
             shown that reach it.
-        candidates: All that were judged, in final order; `unscored` is how many more nobody had the time to read.
+        candidates: All that were judged, in final order; `unscored` is how many more nobody has read.
         cached: How many of the raw scores were known from before.
         usage: What asking providers cost.
     """

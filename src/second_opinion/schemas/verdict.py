@@ -8,6 +8,7 @@ from pydantic import Field, computed_field
 from second_opinion.schemas.base import Record, Versioned
 from second_opinion.schemas.candidate import FusedCandidate, FusionLoss, ScoredCandidate
 from second_opinion.schemas.document import Metadata
+from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.usage import RerankerUsage
 
 
@@ -128,14 +129,19 @@ class Passage(FoundPassage):
 
 
 class UnscoredPassage(FoundPassage):
-    """A candidate that no reranker has read. It has no relevance, so no floor can let it through: it is never kept."""
+    """A candidate that no reranker has read. It has no relevance, so no floor can let it through: it is never kept.
+
+    Attributes:
+        error: Why the reranker failed on this text; None where it did not try.
+    """
 
     decision: Literal[Decision.UNSCORED] = Decision.UNSCORED
+    error: ErrorInfo | None = None
 
     @classmethod
-    def of(cls, fused: FusedCandidate, *, with_text: bool) -> Self:
+    def of(cls, fused: FusedCandidate, *, with_text: bool, error: ErrorInfo | None = None) -> Self:
         """Flatten a candidate, with or without its text."""
-        return cls(**_found(fused, with_text=with_text))
+        return cls(**_found(fused, with_text=with_text), error=error)
 
 
 def _found(fused: FusedCandidate, *, with_text: bool) -> dict[str, Any]:
@@ -169,8 +175,11 @@ class QueryResult(Versioned):
     Attributes:
         kept: The passages that cleared the floor, best first; empty unless the query was answered.
         dropped: The other judged candidates, without their text, in final order.
-        unscored: Candidates that nobody has read, in fused order: those that the deadline left, without their text, or
-            all of them when the query is `unjudged`, the first `top_k` with their text.
+        unscored: Candidates that nobody has read, in fused order: those that the deadline left and those whose text
+            the reranker fails on (with their `error`), without their text, or all of them when the query is
+            `unjudged`, the first `top_k` with their text.
+        query_tokens_read: How many tokens of the question the `embedder` and the `reranker` have read, for each that
+            reads fewer than it has; empty when it was read whole.
         query_relevance: The chance that any candidate answers the query, the best of so many being high by chance at
             times; below the floor the query is refused. None when the calibration has no query level.
         lost_in_fusion: Documents that were found but have no candidate, so that `why` can tell.
@@ -212,6 +221,7 @@ class QueryResult(Versioned):
     unavailable: tuple[str, ...] = ()
     unavailable_because: dict[str, str] = Field(default_factory=dict)
     usage: tuple[RerankerUsage, ...] = ()
+    query_tokens_read: dict[str, int] = Field(default_factory=dict)
     calibration: CalibrationSource
     calibration_id: str | None = None
 
@@ -237,4 +247,16 @@ class QueryResult(Versioned):
     @property
     def partial(self) -> bool:
         """True when the deadline came before every candidate was read."""
-        return self.reranked and bool(self.unscored)
+        return self.reranked and any(one.error is None for one in self.unscored)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def unreadable(self) -> int:
+        """How many of the candidates the reranker could not read, each named with its error in `unscored`."""
+        return sum(one.error is not None for one in self.unscored)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def query_truncated(self) -> bool:
+        """True when the question is longer than a model reads, so that its end played no part."""
+        return bool(self.query_tokens_read)

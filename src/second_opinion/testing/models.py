@@ -61,14 +61,14 @@ class WordReranker:
         return scores
 
     def score_in_time(
-        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
     ) -> list[float | None]:
         """Return one raw score for each passage, in order; None for those not read in time."""
         guard()
         scores: list[float | None] = []
         for passage in passages:
             guard()
-            scores.append(None if is_over() else _shared(query, passage))
+            scores.append(None if is_over is not None and is_over() else _shared(query, passage))
         return scores
 
 

@@ -42,6 +42,7 @@ from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.schemas.collection import IndexFingerprint
+from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
@@ -265,12 +266,26 @@ def callers(settings: Settings) -> Callers:
     )
 
 
+def require_chunks_fit(chunk_tokens: int, room: int, model: str) -> None:
+    """Refuse chunks that the bi-encoder would not read to their end.
+
+    Raises:
+        InvalidRequest: If a chunk may have more tokens than the model reads.
+    """
+    if chunk_tokens > room:
+        raise InvalidRequest(
+            f"OPINION_CHUNK_TOKENS is {chunk_tokens}, but {model} reads {room} tokens: the end of a chunk would be lost",
+            hint=f"Set OPINION_CHUNK_TOKENS to {room} or less, or use a bi-encoder that reads more.",
+        )
+
+
 def index_parts(settings: Settings) -> IndexParts:
     """Return what an index worker works with."""
     from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 
     stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
     embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
+    require_chunks_fit(settings.chunk_tokens, embedder.tokenizer.room, embedder.spec.model)
     chunker = SectionChunker(embedder.tokenizer.rust, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
     return IndexParts(Indexing(stores, policy, chunker, embedder, GroupCommitter(stores, policy)))
 

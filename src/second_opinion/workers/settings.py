@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     """What happens when no reranker can be had: `fail`, `wait` or `fused`, likewise."""
 
     chunk_tokens: int = Field(default=200, ge=32, le=4_096)
-    """Most tokens of a chunk, its title and headings included."""
+    """Most tokens of a chunk, its title and headings included; no more than the bi-encoder reads."""
     chunk_overlap: int = Field(default=0, ge=0, le=512)
     """Tokens that neighbouring chunks share."""
     reuse_embeddings: bool = True

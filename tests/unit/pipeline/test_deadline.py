@@ -29,12 +29,12 @@ class SlowReranker(WordReranker):
         self._clock = clock
 
     def score_in_time(
-        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
     ) -> list[float | None]:
         """Read one after the other, each in its time."""
         scores: list[float | None] = []
         for passage in passages:
-            self._clock.advance(0.0 if is_over() else 0.01)
+            self._clock.advance(0.0 if is_over and is_over() else 0.01)
             scores += super().score_in_time(query, [passage], is_over=is_over, guard=guard)
         return scores
 

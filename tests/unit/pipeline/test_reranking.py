@@ -7,21 +7,28 @@ from typing import Any
 import pytest
 
 from second_opinion.pipeline.calibration import NoCalibration
-from second_opinion.pipeline.ports import Guard, no_guard
-from second_opinion.pipeline.reranking import rerank
+from second_opinion.pipeline.ports import Guard, TimeIsOver, no_guard
+from second_opinion.pipeline.reranking import Reading, rerank
 from second_opinion.schemas.candidate import FusedCandidate
-from second_opinion.schemas.errors import DeadlineExceeded, JobCancelled, RelevanceMissing, RerankUnavailable
+from second_opinion.schemas.errors import (
+    DeadlineExceeded,
+    JobCancelled,
+    OpinionError,
+    RelevanceMissing,
+    RerankUnavailable,
+    TextUnreadable,
+)
 from second_opinion.schemas.verdict import CalibrationSource
 from second_opinion.testing.builders import a_candidate, a_fused
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.scores import MemoryScores
 
 
-class FixedReranker(WordReranker):
+class FixedReranker:
     """Answers with what it was given, and remembers what it was asked."""
 
     def __init__(self, scores: Sequence[float]) -> None:
-        super().__init__()
+        self.spec = WordReranker().spec
         self.scores = list(scores)
         self.passages: list[str] = []
 
@@ -49,7 +56,9 @@ class FixedCalibration(NoCalibration):
 def test_each_candidate_keeps_its_own_score() -> None:
     """Scores stay with the passages they were given for, in the order the candidates came in."""
     candidates = [a_fused(1), a_fused(2), a_fused(3)]
-    scored = rerank("q", candidates, reranker=FixedReranker([-1.0, 3.0, 0.0]), calibration=NoCalibration("logit"))
+    scored = rerank(
+        "q", candidates, reranker=FixedReranker([-1.0, 3.0, 0.0]), calibration=NoCalibration("logit")
+    ).scored
     assert [one.fused for one in scored] == candidates
     assert [one.raw_score for one in scored] == [-1.0, 3.0, 0.0]
     assert scored[2].relevance == 0.5
@@ -65,7 +74,7 @@ def test_the_model_reads_where_a_passage_stands() -> None:
 def test_without_candidates_no_model_is_asked() -> None:
     """An empty list is settled here: some servers answer an empty request with an error."""
     reranker = FixedReranker([1.0])
-    assert rerank("q", [], reranker=reranker, calibration=NoCalibration("logit")) == ()
+    assert rerank("q", [], reranker=reranker, calibration=NoCalibration("logit")) == Reading()
     assert reranker.passages == []
 
 
@@ -100,17 +109,17 @@ def test_the_guard_reaches_the_model() -> None:
         rerank("q", [a_fused(1)], reranker=WordReranker(), calibration=NoCalibration("logit"), guard=late)
 
 
-class CountingReranker(WordReranker):
+class CountingReranker:
     """Counts the passages that it reads."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.spec = WordReranker().spec
         self.read: list[str] = []
 
     def score(self, query: str, passages: Sequence[str], *, guard: Guard = no_guard) -> list[float]:
         """Score, and remember what."""
         self.read += passages
-        return super().score(query, passages, guard=guard)
+        return WordReranker().score(query, passages, guard=guard)
 
 
 def a_passage(rank: int, text: str) -> FusedCandidate:
@@ -128,13 +137,17 @@ def test_a_pair_that_is_known_is_not_read_again() -> None:
     candidates = [a_passage(rank, text) for rank, text in enumerate(texts, start=1)]
     first = rerank(
         "how many tablets?", candidates[:2], reranker=reranker, calibration=NoCalibration("logit"), known=known
-    )
+    ).scored
     assert [one.cached for one in first] == [False, False]
     reranker.read.clear()
-    second = rerank("how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit"), known=known)
+    second = rerank(
+        "how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit"), known=known
+    ).scored
     assert [passage.partition("\n")[2] for passage in reranker.read] == ["the tablets are white"]
     assert [one.cached for one in second] == [True, True, False]
-    without = rerank("how many tablets?", candidates, reranker=WordReranker(), calibration=NoCalibration("logit"))
+    without = rerank(
+        "how many tablets?", candidates, reranker=WordReranker(), calibration=NoCalibration("logit")
+    ).scored
     assert [one.model_copy(update={"cached": False}) for one in second] == list(without)
 
 
@@ -142,7 +155,7 @@ def test_a_passage_that_occurs_twice_is_read_once() -> None:
     """Two chunks of the same words get the same score from one reading."""
     reranker = CountingReranker()
     candidates = [a_passage(1, "one tablet"), a_passage(2, "a spoon"), a_passage(3, "one tablet")]
-    scored = rerank("how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit"))
+    scored = rerank("how many tablets?", candidates, reranker=reranker, calibration=NoCalibration("logit")).scored
     assert len(reranker.read) == 2
     assert scored[0].raw_score == scored[2].raw_score != scored[1].raw_score
 
@@ -169,3 +182,36 @@ def test_a_score_that_is_no_number_is_never_kept() -> None:
                 "q", [a_fused(1)], reranker=FixedReranker([math.nan]), calibration=NoCalibration("logit"), known=known
             )
     assert known.kept == {}
+
+
+class FragileReranker(WordReranker):
+    """Fails on passages with a certain word."""
+
+    def score_in_time(
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
+    ) -> list[float | OpinionError | None]:
+        """Give an error in place of the score of such a passage."""
+        scores = super().score_in_time(query, passages, is_over=is_over, guard=guard)
+        return [
+            TextUnreadable("the model fails on this text") if "poison" in passage else score
+            for passage, score in zip(passages, scores, strict=True)
+        ]
+
+
+def test_a_passage_that_breaks_the_model_is_left_out_alone() -> None:
+    """It is named with its error, nothing is kept of it, and the others have the scores that they have without it."""
+    texts = ["one tablet", "poison", "two tablets", "poison"]
+    candidates = [a_passage(rank, text) for rank, text in enumerate(texts, start=1)]
+    arguments: dict[str, Any] = {"reranker": FragileReranker(), "calibration": NoCalibration("logit")}
+    known = MemoryScores()
+    reading = rerank("how many tablets?", candidates, **arguments, known=known)
+    assert reading.scored == rerank("how many tablets?", [candidates[0], candidates[2]], **arguments).scored
+    assert list(reading.failed) == [candidates[rank].candidate.chunk.chunk_id for rank in (1, 3)]
+    assert {problem.code for problem in reading.failed.values()} == {"text_unreadable"}
+    assert len(known.kept) == 2
+
+
+def test_passages_that_all_break_the_model_are_an_error() -> None:
+    """Nothing was judged, so nothing was refused."""
+    with pytest.raises(TextUnreadable):
+        rerank("q", [a_passage(1, "poison")], reranker=FragileReranker(), calibration=NoCalibration("logit"))

@@ -72,6 +72,10 @@ class OnnxEmbedder:
             vectors[position] = outcome
         return vectors
 
+    def query_cut(self, query: str) -> int | None:
+        """Return how many tokens of a query are read when it has more; None when it is read whole."""
+        return self.tokenizer.query_cut(query, alone=True)
+
     def close(self) -> None:
         """End the runners."""
         self._engine.close()

@@ -66,24 +66,34 @@ class OnnxReranker:
             RerankUnavailable: If the engine is shutting down or out of memory.
             TextUnreadable: If the model fails on a passage.
         """
-        scores = self.score_in_time(query, passages, is_over=never, guard=guard)
-        return [score for score in scores if score is not None]
+        scores = []
+        for score in self.score_in_time(query, passages, guard=guard):
+            if isinstance(score, OpinionError):
+                raise score
+            if score is not None:
+                scores.append(score)
+        return scores
 
     def score_in_time(
-        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
-    ) -> list[float | None]:
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
+    ) -> list[float | OpinionError | None]:
         """Return the raw score of each passage, or None for those that were not read when the time was over.
+
+        A passage on which the model fails has the error in place of its score.
 
         Raises:
             RerankUnavailable: If the engine is shutting down or out of memory.
-            TextUnreadable: If the model fails on a passage that was read.
         """
         read = partial(self.tokenizer.pair, self.tokenizer.query(query))
         try:
-            outcomes = self._engine.run_in_time(passages, read, is_over=is_over, guard=guard)
+            outcomes = self._engine.run_in_time(passages, read, is_over=is_over or never, guard=guard)
             return [None if outcome is None else _score(outcome) for outcome in outcomes]
         except Overloaded as problem:
             raise RerankUnavailable(problem.message) from problem
+
+    def query_cut(self, query: str) -> int | None:
+        """Return how many tokens of a query are read when it has more; None when it is read whole."""
+        return self.tokenizer.query_cut(query)
 
     def reads_whole(self, query: str, passage: str) -> bool:
         """Tell whether the pair fits the window, so that nothing of the passage is left out."""
@@ -94,7 +104,7 @@ class OnnxReranker:
         self._engine.close()
 
 
-def _score(outcome: Outcome) -> float:
-    if isinstance(outcome, OpinionError):
+def _score(outcome: Outcome) -> float | OpinionError:
+    if isinstance(outcome, Overloaded):
         raise outcome
-    return float(outcome[0])
+    return outcome if isinstance(outcome, OpinionError) else float(outcome[0])

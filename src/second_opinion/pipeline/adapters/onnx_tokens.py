@@ -68,11 +68,25 @@ class ModelTokenizer:
         """Return how many tokens `text` has, without the special ones."""
         return len(self.tokens(text))
 
+    @property
+    def room(self) -> int:
+        """Most tokens of a text that is an input by itself, special ones left out."""
+        return self.max_tokens - self._alone.size
+
+    def query_cut(self, text: str, *, alone: bool = False) -> int | None:
+        """Return how many tokens of a query are read when it has more; None when it is read whole.
+
+        Args:
+            text: The query.
+            alone: It is an input by itself, and not one half of a pair.
+        """
+        room = self.room if alone else self.max_query_tokens
+        return room if len(text) > MAX_CHARACTERS or self.count(text) > room else None
+
     def single(self, text: str) -> ModelInput:
         """Return the input for one text, cut at the window."""
         ids = self.tokens(text)
-        room = self.max_tokens - self._alone.size
-        return self._alone.around(ids[:room], truncated=len(ids) > room)
+        return self._alone.around(ids[: self.room], truncated=len(ids) > self.room)
 
     def query(self, text: str) -> list[int]:
         """Return the tokens of a query as pairs keep them: its beginning, if it is a very long one."""

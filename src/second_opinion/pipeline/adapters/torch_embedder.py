@@ -110,6 +110,10 @@ class TorchEmbedder:
             vectors[batch] = self._vectors([readable(texts[position]) for position in batch], self._passage, guard)
         return vectors
 
+    def query_cut(self, query: str) -> int | None:
+        """Return how many tokens of a query are read, its prompt included, when there are more; else None."""
+        return self.tokenizer.query_cut(self._query + query, alone=True)
+
     def close(self) -> None:
         """Let no further batch run."""
         self._turns.closed = True

@@ -17,7 +17,13 @@ from second_opinion.pipeline.adapters.torch_model import (
     runtime,
 )
 from second_opinion.pipeline.ports import Guard, RerankerSpec, TimeIsOver, no_guard
-from second_opinion.schemas.errors import ExtraMissing, ModelUnusable, RerankUnavailable, TextUnreadable
+from second_opinion.schemas.errors import (
+    ExtraMissing,
+    ModelUnusable,
+    OpinionError,
+    RerankUnavailable,
+    TextUnreadable,
+)
 
 try:
     import torch
@@ -95,25 +101,49 @@ class TorchReranker:
         return scores
 
     def score_in_time(
-        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
-    ) -> list[float | None]:
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
+    ) -> list[float | OpinionError | None]:
         """Return the logit of each passage, or None for those that were not read when the time was over.
 
-        The time is looked at between batches, which are made of the passages in their order.
+        The time is looked at between batches, which are made of the passages in their order. Of a batch on which the
+        model fails each passage is read alone, and the one that it fails on has the error in place of its logit.
 
         Raises:
             RerankUnavailable: If it is closed or out of memory.
-            TextUnreadable: If the model fails on a passage that was read.
         """
         guard()
-        scores: list[float | None] = []
-        while len(scores) < len(passages) and not is_over():
-            scores += self._run(query, passages[len(scores) : len(scores) + self._batch_size], guard)
+        if is_over is None:
+            try:
+                return [*self.score(query, passages, guard=guard)]
+            except TextUnreadable:
+                pass  # Which one it was, each batch tells.
+        scores: list[float | OpinionError | None] = []
+        while len(scores) < len(passages) and not (is_over and is_over()):
+            scores += self._each(query, passages[len(scores) : len(scores) + self._batch_size], guard)
         return scores + [None] * (len(passages) - len(scores))
+
+    def query_cut(self, query: str) -> int | None:
+        """Return how many tokens of a query are sure to be read beside any passage; None when it is read whole.
+
+        The tokenizer shortens whichever of the two is the longer one.
+        """
+        tokenizer = self._model.tokenizer
+        sure = (self.spec.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)) // 2
+        tokens = tokenizer(readable(query), add_special_tokens=False, verbose=False)["input_ids"]
+        return sure if len(tokens) > sure else None
 
     def close(self) -> None:
         """Let no further batch run."""
         self._turns.closed = True
+
+    def _each(self, query: str, passages: Sequence[str], guard: Guard) -> Sequence[float | OpinionError]:
+        """Return a logit or an error for each passage of one batch."""
+        try:
+            return self._run(query, passages, guard)
+        except TextUnreadable as problem:
+            if len(passages) == 1:
+                return [problem]
+        return [one for passage in passages for one in self._each(query, [passage], guard)]
 
     def _run(self, query: str, passages: Sequence[str], guard: Guard) -> list[float]:
         pairs = [(readable(query), readable(passage)) for passage in passages]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from second_opinion.pipeline.ports.work import Guard, TimeIsOver, no_guard
 from second_opinion.schemas.calibration import Scale
+from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.usage import RerankUsage
 
 Vectors = NDArray[np.float32]
@@ -101,15 +102,24 @@ class TimedReranker(Reranker, Protocol):
     """A local reranker, which reads one passage after the other and can stop with what it has."""
 
     def score_in_time(
-        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver, guard: Guard = no_guard
-    ) -> list[float | None]:
+        self, query: str, passages: Sequence[str], *, is_over: TimeIsOver | None = None, guard: Guard = no_guard
+    ) -> Sequence[float | OpinionError | None]:
         """Return one raw score for each passage, in order; None for those not read when `is_over` first said so.
 
-        Passages are begun in their order. Work that has begun is not waited for.
+        Passages are begun in their order. Work that has begun is not waited for. Without `is_over` all are read. A
+        passage on which the model fails has the error in place of its score, and the others have theirs.
 
         Raises:
             RerankUnavailable: If no scores can be had right now.
         """
+
+
+@runtime_checkable
+class QueryReader(Protocol):
+    """A model that can tell how much of a query it reads. Of a provider's nobody knows."""
+
+    def query_cut(self, query: str) -> int | None:
+        """Return how many tokens are sure to be read of a query that has more; None for one that is read whole."""
 
 
 class ScoreCache(Protocol):

@@ -241,6 +241,37 @@ def test_a_text_that_breaks_the_model_is_named(folder: Path) -> None:
     assert len(reranker.score(QUERY, PASSAGES)) == len(PASSAGES)
 
 
+@pytest.mark.parametrize("hurried", [False, True])
+def test_of_a_batch_only_the_broken_text_fails(folder: Path, hurried: bool) -> None:
+    """Each of the batch is read alone then; the error stands in place of one logit, and the others have theirs."""
+    reranker = opened(folder, batch_size=4)
+    expected = reranker.score(QUERY, PASSAGES)
+    as_ever, bicycle = reranker._model.forward, WORDS.index("bicycle")
+
+    def fragile(features: dict[str, torch.Tensor], **more: object) -> object:
+        if (features["input_ids"] == bicycle).any():
+            torch.zeros(2) @ torch.zeros(3)
+        return as_ever(features, **more)
+
+    reranker._model.forward = fragile
+    found = reranker.score_in_time(QUERY, PASSAGES, is_over=(lambda: False) if hurried else None)
+    broken = PASSAGES.index("bicycle")
+    assert isinstance(found[broken], TextUnreadable)
+    others = [score for place, score in enumerate(found) if place != broken]
+    assert others == pytest.approx([score for place, score in enumerate(expected) if place != broken], abs=1e-3)
+
+
+def test_a_query_beyond_the_window_is_told(folder: Path, tmp_path: Path) -> None:
+    """Of a pair the longer text is cut, so half of the window is sure to be the query's; an embedder has it whole."""
+    reranker = opened(folder)
+    sure = (64 - 3) // 2
+    assert reranker.query_cut("dose " * sure) is None
+    assert reranker.query_cut("dose " * (sure + 1)) == sure
+    prompted = embedder(save(tmp_path / "plain", BertModel), query_prompt="a child ")
+    assert prompted.query_cut("dose " * 60) is None
+    assert prompted.query_cut("dose " * 61) == 62
+
+
 def embedder(folder: Path, **more: object) -> TorchEmbedder:
     options = {"device": "cpu", "local_files_only": True, **more}
     return TorchEmbedder.open(TorchEmbedderOptions(model=str(folder), **options))  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from second_opinion.schemas.verdict import (
 
 NEAR: Final = 0.05
 DROPPED_SHOWN: Final = 8
+UNREADABLE_NAMED: Final = 3
 QUERY_LEVEL: Final = "any answers"
 """Before the chance that any of a query's candidates answers it."""
 PASSAGE_CELLS: Final = 280
@@ -97,6 +98,14 @@ def warnings(result: QueryResult) -> Iterator[str]:
         yield f"{reasons} could not be had: {result.judged_by} judged instead."
     if result.partial:
         yield f"Partial: {result.scored} of {result.candidates} candidates were read before the deadline."
+    if result.query_truncated:
+        read = " and ".join(f"its first {count} tokens by the {who}" for who, count in result.query_tokens_read.items())
+        yield f"The question is longer than the models read: only {read}. Ask a shorter one."
+    if result.unreadable:
+        named = [one for one in result.unscored if one.error is not None]
+        chunks = ", ".join(one.chunk_id for one in named[:UNREADABLE_NAMED])
+        more = ", ..." if len(named) > UNREADABLE_NAMED else ""
+        yield f"The reranker failed on {plural(len(named), 'passage')}, which nobody judged: {chunks}{more}."
     if result.reranked and result.calibration is CalibrationSource.NONE:
         yield "Relevance is not calibrated for this model: it orders passages, but 0.4 does not mean 40 %."
     if result.stale_dropped:

@@ -89,7 +89,7 @@ def _facts(trace: Trace) -> Iterator[Text]:
     if trace.query_relevance is not None:
         best += f", {QUERY_LEVEL} {relevance_text(trace.query_relevance, choices.floor)}"
     if trace.unscored:
-        best += f", {trace.unscored} more not read in time"
+        best += f", {trace.unscored} more not read"
     if trace.cached:
         best += f", {trace.cached} scores known from before"
     caps = f"top k {choices.top_k}, chunks per document {choices.chunks_per_document}"
