@@ -274,7 +274,7 @@ def require_chunks_fit(chunk_tokens: int, room: int, model: str) -> None:
     """
     if chunk_tokens > room:
         raise InvalidRequest(
-            f"OPINION_CHUNK_TOKENS is {chunk_tokens}, but {model} reads {room} tokens: the end of a chunk would be lost",
+            f"OPINION_CHUNK_TOKENS is {chunk_tokens}, but {model} reads {room} tokens, so the ends were lost",
             hint=f"Set OPINION_CHUNK_TOKENS to {room} or less, or use a bi-encoder that reads more.",
         )
 
