@@ -151,12 +151,14 @@ class CalibrationReport(Record):
         top_1: The first candidate of each query.
         from_0_1: All candidates with a relevance of at least 0.1.
         from_0_3_to_0_5: All candidates with a relevance in [0.3, 0.5]: 30 to 50 % of them should be relevant.
+        first_from_0_3_to_0_5: Those of them within `top_k`, which a floor of 0.3 would show.
         query_level: Chance that any candidate is relevant; None without a calibration for it.
     """
 
     top_1: CalibrationBlock
     from_0_1: CalibrationBlock
     from_0_3_to_0_5: CalibrationBlock
+    first_from_0_3_to_0_5: CalibrationBlock
     query_level: CalibrationFigures | None = None
 
 

@@ -2,7 +2,7 @@
 
 Over all candidates of a query such figures say nothing: nearly all are irrelevant, and a constant 0.01 would look
 perfect. So they are taken over the first candidate of each query, over those from 0.1 on, and over those between 0.3
-and 0.5.
+and 0.5: all of them, and those so far in front that a floor would show them.
 """
 
 from collections.abc import Sequence
@@ -34,18 +34,18 @@ class Pairs:
         relevance: In [0, 1].
         relevant: Whether its document is relevant.
         judged: Whether the data set says so.
-        first: Whether it is the first of its query.
+        ranks: Rank in its query, from 1.
     """
 
     places: Places
     relevance: Floats
     relevant: Booleans
     judged: Booleans
-    first: Booleans
+    ranks: Places
 
     def only(self, mask: Booleans) -> "Pairs":
         """Return some of them."""
-        return Pairs(self.places[mask], self.relevance[mask], self.relevant[mask], self.judged[mask], self.first[mask])
+        return Pairs(self.places[mask], self.relevance[mask], self.relevant[mask], self.judged[mask], self.ranks[mask])
 
 
 def pairs_of(asked: Sequence[tuple[Dataset, AskedQuery]]) -> Pairs:
@@ -56,23 +56,25 @@ def pairs_of(asked: Sequence[tuple[Dataset, AskedQuery]]) -> Pairs:
         for candidate in one.candidates:
             document = candidate.document_id
             judged = is_judged(dataset, one.query_id, document)
-            rows.append((place, candidate.relevance, document in relevant, judged, candidate.rank == 1))
+            rows.append((place, candidate.relevance, document in relevant, judged, candidate.rank))
     columns = list(zip(*rows, strict=True)) or [()] * 5
     return Pairs(
         np.asarray(columns[0], dtype=np.intp),
         np.asarray(columns[1], dtype=np.float64),
         np.asarray(columns[2], dtype=np.bool_),
         np.asarray(columns[3], dtype=np.bool_),
-        np.asarray(columns[4], dtype=np.bool_),
+        np.asarray(columns[4], dtype=np.intp),
     )
 
 
-def calibration_report(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> CalibrationReport:
+def calibration_report(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample, top_k: int) -> CalibrationReport:
     """Return how well relevance is calibrated over the candidates that matter."""
+    near = near_floor(pairs.relevance)
     return CalibrationReport(
-        top_1=_block(pairs.only(pairs.first), sample),
+        top_1=_block(pairs.only(pairs.ranks == 1), sample),
         from_0_1=_block(pairs.only(pairs.relevance >= SHOWN_FROM), sample),
-        from_0_3_to_0_5=_block(pairs.only(near_floor(pairs.relevance)), sample),
+        from_0_3_to_0_5=_block(pairs.only(near), sample),
+        first_from_0_3_to_0_5=_block(pairs.only(near & (pairs.ranks <= top_k)), sample),
         query_level=_query_level(asked, pairs, sample),
     )
 
@@ -114,7 +116,7 @@ def _query_level(asked: Sequence[AskedQuery], pairs: Pairs, sample: Sample) -> C
     places = np.array([place for place, _ in known], dtype=np.intp)
     every = np.ones(len(known), dtype=np.bool_)
     relevance = np.array([value for _, value in known], dtype=np.float64)
-    return figures(Pairs(places, relevance, found[places], every, every), sample)
+    return figures(Pairs(places, relevance, found[places], every, np.ones_like(places)), sample)
 
 
 def _sums(places: Places, values: Floats, count: int) -> Floats:

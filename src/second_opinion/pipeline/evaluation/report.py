@@ -88,7 +88,7 @@ def report(sets: Sequence[AskedSet]) -> EvaluationReport:
         differences=differences,
         best_single=single,
         refusal=refusal_figures(asked, sample),
-        calibration=calibration_report([one for _, one in asked], pairs, sample),
+        calibration=calibration_report([one for _, one in asked], pairs, sample, last.choices.top_k),
         misses={kind: counts[kind] for kind in MissClass},
         floors=floor_points(asked),
         histogram=_histogram(pairs),

@@ -88,6 +88,16 @@ def test_unjudged_pairs_are_told_apart() -> None:
     assert everything.brier.value == pytest.approx((0.1**2 + 0.5**2 + 0.4**2) / 3)
 
 
+def test_the_band_near_the_floor_has_a_row_for_what_would_be_shown() -> None:
+    """Of twelve passages in the band, the ten within `top_k` are counted apart."""
+    dataset = a_dataset({"q": {"d11": 1, "d0": 1}})
+    answers = asked("q", *((f"d{number}", 0.49 - number / 100) for number in range(12)))
+    found = report([AskedSet(dataset, "dev", (answers,))]).calibration
+    assert found.from_0_3_to_0_5.unjudged_irrelevant.pairs == 12
+    shown = found.first_from_0_3_to_0_5.unjudged_irrelevant
+    assert (shown.pairs, shown.observed and shown.observed.value) == (10, pytest.approx(1 / 10))
+
+
 def test_the_same_answers_give_the_same_report() -> None:
     """Intervals are drawn with a fixed seed."""
     assert report([a_set()]) == report([a_set()])

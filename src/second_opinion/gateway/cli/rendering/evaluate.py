@@ -21,7 +21,12 @@ COLUMNS: Final = 80
 _MEASURES: Final = {"ndcg_10": "nDCG@10", "mrr_10": "MRR@10", "recall_10": "recall@10", "recall_100": "recall@100"}
 _REFUSALS: Final = ("precision", "recall", "f1", "wrongly_refused", "auroc")
 _WORDS: Final = {"f1": "F1", "wrongly_refused": "answerable refused", "auroc": "AUROC of best relevance"}
-_BLOCKS: Final = {"top_1": "top 1", "from_0_1": "relevance ≥ 0.1", "from_0_3_to_0_5": "relevance 0.3-0.5"}
+_BLOCKS: Final = {
+    "top_1": "top 1",
+    "from_0_1": "relevance ≥ 0.1",
+    "from_0_3_to_0_5": "relevance 0.3-0.5",
+    "first_from_0_3_to_0_5": "0.3-0.5 in top k",
+}
 _LABELS: Final = {"unjudged_irrelevant": "unjudged irrelevant", "judged_only": "judged alone"}
 
 Row = tuple[object, ...]
