@@ -1,0 +1,93 @@
+"""The long form of the kill test: SIGKILLs of every role and of Redis while callers write, delete and ask.
+
+    ./do bench kills --kills 200 --documents 5000
+
+A system of its own with one worker of each role and the default times of leases and reconciler; Redis keeps an
+append-only file. Callers force every acknowledgement to the disk; at the end a checker compares the whole index and all
+queries with that ledger. With `--redis-forgets` only Redis is killed, and loses all it kept each time.
+"""
+
+import argparse
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from record import environment_of, write_result  # noqa: E402
+from tests.faults import library  # noqa: E402
+from tests.faults.storm import REDIS, USUAL, Outcome, Plan, Storm  # noqa: E402
+
+from second_opinion.ops.stack import LocalStack  # noqa: E402
+
+LONGEST_RESCUE = 60.0
+
+
+def say(line: str) -> None:
+    """Tell how far it is."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Return what the arguments ask for."""
+    real = options.data.is_dir()
+    works = library.real_texts(options.data, options.documents) if real else library.own_words(options.documents)
+    return Plan(
+        works,
+        kills=options.kills,
+        seed=options.seed,
+        pause=(options.pause / 4, options.pause),
+        room=400,
+        times=USUAL,
+        redis_forgets=options.redis_forgets,
+        **({"victims": (REDIS,)} if options.redis_forgets else {}),
+    )
+
+
+def bounds(kills: dict[str, int], acknowledged: int, lost: int) -> dict[str, Any]:
+    """Return the 95 % bounds by the rule of three; none where something was lost."""
+    if lost:
+        return {}
+    return {"loss_per_acknowledgement": 3 / acknowledged, "faulty_kills": 3 / sum(kills.values())}
+
+
+def main() -> None:
+    """Run the storm and write its result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--documents", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=6.0, help="most seconds between two kills")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data sets; else our own words")
+    parser.add_argument("--redis-forgets", action="store_true", help="kill Redis alone, without its file")
+    parser.add_argument("--elasticsearch-url", help="an Elasticsearch that runs already")
+    options = parser.parse_args()
+    plan = plan_of(options)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
+        folder.chmod(0o755)
+        url = options.elasticsearch_url
+        if url is None:
+            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
+            stack.callback(servers.down)
+            url = servers.up({}, progress=say).elasticsearch_url
+        outcome = Storm(plan, folder, url, say).run()
+    name = "redis_lost" if options.redis_forgets else "kills"
+    told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome)}
+    figures = outcome.figures()
+    rule = bounds(outcome.killed, outcome.acknowledged, len(outcome.findings.lost))
+    write_result(name, {**environment_of(sys.argv), **told, **figures, "bounds_95": rule})
+    sys.exit(0 if told["holds"] else 1)
+
+
+def holds(outcome: Outcome) -> bool:
+    """Whether nothing was found that must not be."""
+    rescued = max(outcome.rescues, default=0.0) <= LONGEST_RESCUE
+    return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and rescued
+
+
+if __name__ == "__main__":
+    main()

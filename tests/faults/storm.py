@@ -1,0 +1,282 @@
+"""A storm: a whole system, callers at work, and SIGKILLs at random moments; afterwards everything is counted."""
+
+import random
+import statistics
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from second_opinion import Client
+from second_opinion.schemas.errors import OpinionError
+from second_opinion.workers.bootstrap import open_connection
+from second_opinion.workers.routing import ROLES, Role
+from second_opinion.workers.settings import Settings
+from tests.faults import library
+from tests.faults.checker import Findings, check
+from tests.faults.ledger import Ledger, read
+from tests.faults.library import Library
+from tests.faults.observe import Observer
+from tests.faults.rescue import RescueWatch
+from tests.faults.traffic import Asker, Caller, Writer
+from tests.faults.victims import OwnRedis, WorkerProcess
+
+REDIS: Final = "redis"
+SETTLE_SECONDS: Final = 120.0
+QUICK: Final = {
+    "lease_seconds": "4",
+    "job_lease_seconds": "3",
+    "reconcile_seconds": "1",
+    "sweep_seconds": "3",
+    "sweep_grace_seconds": "8",
+}
+"""Times of a storm that has to be over soon."""
+USUAL: Final = {"sweep_seconds": "10", "sweep_grace_seconds": "45"}
+"""Times as they are set by default, but for the sweeper's, which would have to be waited for."""
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens in a storm; the same seed kills the same things after the same pauses.
+
+    Attributes:
+        kills: How many SIGKILLs; each role and Redis get their turn before any gets the next.
+        pause: Seconds between two kills, at least and at most.
+        room: Most works that may wait to be indexed before the writer waits.
+        patience: Seconds a query may take.
+        times: Settings of leases, reconciler and sweeper.
+        redis_forgets: Redis loses its file with each kill.
+    """
+
+    works: Library
+    kills: int
+    seed: int = 0
+    pause: tuple[float, float] = (1.0, 4.0)
+    room: int = 200
+    askers: int = 2
+    patience: float = 60.0
+    times: dict[str, str] = field(default_factory=lambda: dict(QUICK))
+    redis_forgets: bool = False
+    victims: tuple[str, ...] = (*ROLES, REDIS)
+
+    def order(self) -> Iterator[tuple[str, float]]:
+        """Yield what is killed next, and how many seconds after the one before."""
+        chance = random.Random(self.seed)  # noqa: S311 - the storm is the same for the same seed
+        turn: list[str] = []
+        for _ in range(self.kills):
+            if not turn:
+                turn = list(self.victims)
+                chance.shuffle(turn)
+            yield turn.pop(), chance.uniform(*self.pause)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a storm came to.
+
+    Attributes:
+        problems: What callers saw that must not be.
+        rescues: Seconds until abandoned work was taken up again.
+        unrescued: What never was.
+    """
+
+    findings: Findings
+    problems: list[str]
+    killed: dict[str, int]
+    counts: dict[str, int]
+    queries: dict[str, int]
+    rescues: list[float]
+    unrescued: list[str]
+    exits: dict[str, list[int]]
+    acknowledged: int
+    chunks: int
+    seconds: dict[str, float]
+
+    def figures(self) -> dict[str, Any]:
+        """Return all of it as numbers."""
+        return {
+            "kills": self.killed,
+            "acknowledged": self.acknowledged,
+            "callers": self.counts,
+            "queries": self.queries,
+            "found": self.findings.counts(),
+            "wrong": self.findings.wrong(),
+            "failed": self.findings.failed[:20],
+            "problems": self.problems,
+            "chunks": self.chunks,
+            "rescued": spread(self.rescues),
+            "never_rescued": self.unrescued,
+            "workers_that_ended_by_themselves": self.exits,
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+        }
+
+
+class Storm:
+    """One system under a plan. `elasticsearch_url` is a server that lives on; everything else is the storm's own."""
+
+    def __init__(self, plan: Plan, folder: Path, elasticsearch_url: str, say: Say = lambda _: None) -> None:
+        self._plan = plan
+        self._say = say
+        self._redis = OwnRedis(folder / "redis")
+        told = {
+            "state_dir": str(folder),
+            "elasticsearch_url": elasticsearch_url,
+            "broker_url": self._redis.url(0),
+            "jobs_url": self._redis.url(1),
+            "cache_url": self._redis.url(2),
+            "index_prefix": f"storm-{uuid.uuid4().hex[:8]}",
+            "log_format": "json",
+            **plan.times,
+        }
+        self.settings = Settings.model_validate(told)
+        environment = {f"OPINION_{name.upper()}": value for name, value in told.items()}
+        self.workers = {role: WorkerProcess(role, folder, environment) for role in ROLES}
+        self._ledger_file = folder / "ledger.jsonl"
+        self._killed: Counter[str] = Counter()
+
+    def run(self) -> Outcome:
+        """Live through the storm, let everything settle, and count."""
+        begun = time.monotonic()
+        with self._system() as (client, observer), self._callers(observer) as callers:
+            watch = RescueWatch(client, observer)
+            watch.start()
+            raging = time.monotonic()
+            self._rage(watch)
+            calm = time.monotonic()
+            for one in callers:
+                one.stop()
+            self._settle(observer, watch)
+            account = read(self._ledger_file)
+            self._let_sweep(observer)
+            seen = observer.everything(client, account.asked)
+            writers = [one.counts for one in callers if isinstance(one, Writer)]
+            askers = [one.counts for one in callers if isinstance(one, Asker)]
+            return Outcome(
+                findings=check(account, seen, self._plan.works.text),
+                problems=[problem for one in callers for problem in one.problems],
+                killed=dict(self._killed),
+                counts=dict(sum(writers, Counter[str]())),
+                queries=dict(sum(askers, Counter[str]())),
+                rescues=watch.seconds,
+                unrescued=watch.stop(),
+                exits={role: worker.exits for role, worker in self.workers.items() if worker.exits},
+                acknowledged=account.acknowledged,
+                chunks=len(seen.chunks),
+                seconds={
+                    "start": raging - begun,
+                    "kills": calm - raging,
+                    "settling": time.monotonic() - calm,
+                },
+            )
+
+    @contextmanager
+    def _system(self) -> Iterator[tuple[Client, Observer]]:
+        connection = open_connection(self.settings)
+        with ExitStack() as stack:
+            stack.callback(connection.close)
+            stack.callback(self._redis.kill)
+            self._redis.start()
+            stack.callback(_remove_indices, self.settings)
+            for worker in self.workers.values():
+                stack.callback(worker.kill)
+                worker.start()
+            client = stack.enter_context(Client(self.settings))
+            for worker in self.workers.values():
+                worker.wait_ready()
+            yield client, Observer(connection, self.settings.index_prefix)
+
+    @contextmanager
+    def _callers(self, observer: Observer) -> Iterator[list[Caller]]:
+        plan, ledger = self._plan, Ledger(self._ledger_file)
+        # What is sent by name is waited for; whatever else is sent does not wait for that.
+        shares = [
+            [one for one in range(len(plan.works)) if library.sent_by_name(one) is by_name] for by_name in (False, True)
+        ]
+        writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, observer, plan.room) for own in shares]
+        askers = [
+            Asker(self.settings, plan.works, ledger, plan.seed + 1 + number, writers, plan.patience)
+            for number in range(plan.askers)
+        ]
+        callers: list[Caller] = [*writers, *askers]
+        for one in callers:
+            one.start()
+        try:
+            yield callers
+        finally:
+            for one in callers:
+                one.stop()
+            ledger.close()
+
+    def _rage(self, watch: RescueWatch) -> None:
+        for place, (victim, pause) in enumerate(self._plan.order(), start=1):
+            self._sleep(pause)
+            held = self._kill_redis() if victim == REDIS else self._kill_worker(victim, watch)
+            self._killed[victim] += 1
+            self._say(f"{place}/{self._plan.kills} killed {victim}, which held {held}")
+
+    def _kill_worker(self, role: Role, watch: RescueWatch) -> int:
+        worker = self.workers[role]
+        worker.wait_ready()
+        worker.kill()
+        account = read(self._ledger_file)
+        held = watch.killed(role, [one for one in account.asked if one not in account.ended])
+        worker.start()
+        return held
+
+    def _kill_redis(self) -> int:
+        self._redis.kill()
+        if self._plan.redis_forgets:
+            self._redis.lose_everything()
+        self._redis.start()
+        return 0
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(0.25, left))
+            for worker in self.workers.values():
+                worker.tend()
+
+    def _settle(self, observer: Observer, watch: RescueWatch) -> None:
+        """Wait until nothing moves any more, as long as something does."""
+        waiting, patience = observer.waiting() + watch.pending, time.monotonic() + SETTLE_SECONDS
+        while waiting and time.monotonic() < patience:
+            self._sleep(0.5)
+            now = observer.waiting() + watch.pending
+            if now < waiting:
+                waiting, patience = now, time.monotonic() + SETTLE_SECONDS
+            waiting = min(waiting, now)
+
+    def _let_sweep(self, observer: Observer) -> None:
+        """Wait until the sweeper has had its turn, twice, on all that may be removed."""
+        settings = self.settings
+        until = time.monotonic() + settings.sweep_grace_seconds + 2 * settings.sweep_seconds + 5
+        while observer.loose() and time.monotonic() < until:
+            self._sleep(0.5)
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Return count, median, 95th percentile and maximum."""
+    if not seconds:
+        return {"count": 0}
+    cuts = statistics.quantiles([*seconds, *seconds], n=20, method="inclusive")
+    found = {"p50": cuts[9], "p95": cuts[18], "max": max(seconds)}
+    return {"count": len(seconds), **{name: round(value, 2) for name, value in found.items()}}
+
+
+def _remove_indices(settings: Settings) -> None:
+    connection = open_connection(settings)
+    try:
+        made = connection.reads.indices.get(index=f"{settings.index_prefix}-*", expand_wildcards="all")
+        if made.body:
+            connection.writes.indices.delete(index=list(made.body))
+    except OpinionError:
+        return
+    finally:
+        connection.close()
