@@ -1,10 +1,12 @@
 """The commands, run on a whole system in memory."""
 
+import gc
 import json
 from pathlib import Path
 
 import pytest
 
+from second_opinion.gateway.cli.lazy import LazyCommand
 from second_opinion.gateway.cli.program import COMMANDS
 from second_opinion.schemas.job import Job
 from tests.unit.gateway.conftest import MemorySystem
@@ -288,3 +290,12 @@ def test_what_failed_can_be_given_up(system: MemorySystem) -> None:
     assert system.opinion("dead-letters", "list").stdout == ""
     assert system.opinion("dead-letters", "show", "broken").exit_code == 0
     assert system.opinion("dead-letters", "purge", "unknown").exit_code == 4
+
+
+def test_loading_a_command_leaves_the_collector_on() -> None:
+    """Looking for garbage is only left out while modules are imported, also when the import fails."""
+    assert LazyCommand("second_opinion.gateway.cli.usage:usage", "Show.", "Use").load().name == "usage"
+    assert gc.isenabled()
+    with pytest.raises(ModuleNotFoundError):
+        LazyCommand("second_opinion.gateway.cli.nothing:nothing", "Show.", "Use").load()
+    assert gc.isenabled()
