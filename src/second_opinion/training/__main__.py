@@ -67,7 +67,7 @@ def prepare(  # noqa: PLR0913, PLR0917 - one parameter an option
 @main.command()
 @click.argument("data", type=_EXISTING)
 @click.option("--into", type=_FOLDER, required=True, help="Folder of the run; what is there is gone on with.")
-@click.option("--steps", required=True, type=click.IntRange(min=1), help="Step at which to stop.")
+@click.option("--steps", required=True, type=click.IntRange(min=0), help="Step at which to stop; 0 keeps the start.")
 @click.option("--recipe", default="{}", help="JSON of what differs from the default recipe.")
 @click.option("--start", type=_EXISTING, help="Small checkpoint to start a new run from.")
 @click.option("--apart", default=0, show_default=True, help="Lowest layers that read the texts apart and never learn.")

@@ -129,7 +129,12 @@ class Run:
 
 
 def train(run: Run, steps: int, path: Path, every: int, tell: Callable[[Progress], Any]) -> None:
-    """Advance until `steps` are done, saving to `path` and telling the progress each `every` steps and at the end."""
+    """Advance until `steps` are done, saving to `path` and telling the progress each `every` steps and at the end.
+
+    With no steps at all what is saved is the start, which landing may mix with the trained weights.
+    """
+    if steps == 0:
+        run.save(path)
     while run.progress.step < steps:
         run.advance()
         if run.progress.step % every == 0 or run.progress.step == steps:

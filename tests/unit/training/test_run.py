@@ -141,6 +141,15 @@ def test_a_mix_lies_between_the_start_and_what_was_trained(prepared: Path, netwo
             assert torch.equal(between[name], first)
 
 
+def test_a_run_of_no_steps_keeps_the_start(prepared: Path, network: Reranker, tmp_path: Path) -> None:
+    """Its checkpoint holds the weights as they were, so that a later landing can mix them in."""
+    train(new_run(prepared, network), 0, tmp_path / "start.pt", 100, lambda _progress: None)
+    kept, story = network_from(tmp_path / "start.pt")
+    assert story["progress"]["step"] == 0
+    for name, value in network.state_dict().items():
+        assert torch.equal(kept.state_dict()[name], value)
+
+
 def test_what_is_no_checkpoint_is_refused(bi_encoder: Path, tmp_path: Path) -> None:
     """A folder of something else is a clear error, not a network with random weights."""
     (tmp_path / "progress.json").write_text("{}", encoding="utf-8")
