@@ -172,6 +172,17 @@ def expired_leases_not_looked_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryDocuments, "lost", blind)
 
 
+def commit_told_apart_by_document(patch: pytest.MonkeyPatch) -> None:
+    """Two operations on one document that come into the same commit are taken for one: the sets are mixed up."""
+    honest = GroupCommitter._commit_group
+
+    def mixed(self: GroupCommitter, documents: Sequence[Written]) -> None:
+        sets = {one.held.record.key: one.sets for one in documents}
+        honest(self, [replace(one, sets=sets[one.held.record.key]) for one in documents])
+
+    patch.setattr(GroupCommitter, "_commit_group", mixed)
+
+
 INGEST_BUGS: list[Bug] = [
     acknowledged_before_recorded,
     former_set_deleted_before_commit,
@@ -188,5 +199,6 @@ INGEST_BUGS: list[Bug] = [
     lost_messages_not_looked_for,
     expired_leases_not_looked_for,
     deletion_leaves_the_set_committed,
+    commit_told_apart_by_document,
 ]
 _ = (reconcile, DocumentState)

@@ -10,18 +10,16 @@ from second_opinion.testing.simulation import simulate
 
 SEEDS = 500
 REPLAYED = 100
-LEAST_FAULTS = 10
-FAULTS_ON_AVERAGE = 20
+LEAST_FAULTS = 20
 
 
 def test_five_hundred_seeds_keep_every_promise() -> None:
-    """No seed breaks a promise; on average at least twenty things went wrong, and never fewer than ten."""
+    """No seed breaks a promise; in each, at least twenty things went wrong."""
     reports = [simulate(seed) for seed in range(SEEDS)]
     broken = {report.seed: report.violations for report in reports if report.violations}
     assert not broken, f"see: python -m second_opinion.testing.simulation --seed {min(broken)}"
     counts = [len(report.faults) for report in reports]
     assert min(counts) >= LEAST_FAULTS
-    assert sum(counts) / len(counts) >= FAULTS_ON_AVERAGE
 
 
 def test_the_same_seed_is_the_same_run() -> None:

@@ -177,17 +177,28 @@ class Acceptance:
                 pause = min(LONGEST_PAUSE, PAUSE_SECONDS * 2**attempt)
                 self._stores.clock.sleep(pause * random.random())  # noqa: S311 - spreads writers, guards nothing
             open_cases = self._round(open_cases)
-            if not open_cases:
+            if not open_cases or any(map(self._is_aging, open_cases)):
                 break
         self._remove_unused([case for case in cases if case.content_written and case.stored is None])
+        late = [case for case in cases if case.stored is not None and self._is_aging(case)]
+        if late:
+            self._create(late)
+
+    def _is_aging(self, case: _Case) -> bool:
+        """Tell whether what was written for a case is so old that the sweeper may have come before the record did."""
+        if case.content is None or not case.content_written:
+            return False
+        return self._stores.clock.now() - case.content.written_at >= self._policy.grace_seconds / 2
+
+    def _create(self, cases: Sequence[_Case]) -> None:
+        self._stores.contents.create([case.content for case in cases if case.content is not None])
+        for case in cases:
+            case.content_written = True
 
     def _round(self, cases: Sequence[_Case]) -> list[_Case]:
         seen = self._stores.documents.get([case.key for case in cases])
         decided = [(case, seen.get(case.key), case.decide(_record(seen.get(case.key)))) for case in cases]
-        fresh = [case for case, _, decision in decided if decision.begins_work and not case.content_written]
-        self._stores.contents.create([case.content for case in fresh if case.content is not None])
-        for case in fresh:
-            case.content_written = True
+        self._create([case for case, _, decision in decided if decision.begins_work and not case.content_written])
         swaps = [Swap(decision.record, found) for _, found, decision in decided if decision.record is not None]
         results = iter(self._stores.documents.swap(swaps))
         losers: list[_Case] = []

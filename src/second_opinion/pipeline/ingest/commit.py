@@ -140,17 +140,20 @@ class GroupCommitter:
 
     def _commit_group(self, documents: Sequence[Written]) -> None:
         ready = self._refreshed([one for one in documents if one.held.ending is None])
-        before = {one.held.record.key: one.held.record for one in ready}
-        sets = {one.held.record.key: one.sets for one in ready}
+        before = [one.held.record for one in ready]
+        # Two threads can bring the same document, one of them too late: only the lease says whose set it is.
+        sets = {(record.key, record.lease_owner): one.sets for record, one in zip(before, ready, strict=True)}
         now = self._stores.clock.now()
-        self._leases.update([one.held for one in ready], lambda record: committed(record, sets[record.key], now))
+        self._leases.update(
+            [one.held for one in ready], lambda record: committed(record, sets[record.key, record.lease_owner], now)
+        )
         winners = []
-        for one in ready:
+        for former, one in zip(before, ready, strict=True):
             if one.held.ending is Ending.LOST:
                 self._discard(one)
             else:
                 one.held.ending = Ending.DONE
-                winners.append((before[one.held.record.key], one.held.record))
+                winners.append((former, one.held.record))
         remove_leftovers(self._stores, winners)
 
     def _refreshed(self, documents: Sequence[Written]) -> list[Written]:

@@ -1,7 +1,7 @@
 """Where a process meets the outside: each call to a port lets others run first, and may go wrong."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -30,7 +30,9 @@ class Sea:
 
     Attributes:
         trace: One line for each call; None when none are kept.
-        struck: Number and description of every fault.
+        struck: Number and description of every fault; events of whole servers have negative numbers.
+        spared: Numbers of faults that do not happen, though drawn: for finding out which of them a failure needs.
+        drawn: How many faults were drawn, those that were spared included.
         down: Until when (Unix seconds) each server answers nobody.
         pace: Seconds that a call takes at the most.
         after: Told of each call that had its effect: its name, arguments, named arguments and answer.
@@ -42,10 +44,21 @@ class Sea:
     trace: list[str] | None = None
     digest: Any = None
     struck: dict[int, str] = field(default_factory=dict)
+    spared: Collection[int] = ()
+    drawn: int = 0
     down: dict[str, float] = field(default_factory=dict)
     pace: float = 0.0
     paces: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - has to be repeatable
     after: list[Watch] = field(default_factory=list)
+
+    def strikes(self, number: int, told: str) -> bool:
+        """Note a fault that was drawn; False when it is to be spared."""
+        self.drawn += 1
+        if number in self.spared:
+            return False
+        self.struck[number] = told
+        self.tell(f"! {told}")
+        return True
 
     def tell(self, line: str) -> None:
         """Add a line to the trace."""
@@ -106,17 +119,17 @@ class _Call:
         sea = self.sea
         sea.scheduler.point()
         sea.calls += 1
-        fault = sea.faults.at(sea.calls, self.name)
+        number = sea.calls
+        fault = sea.faults.at(number, self.name)
         if sea.pace:
             sea.scheduler.sleep(sea.pace * sea.paces.random())
         if sea.down.get(self.server, 0.0) > sea.scheduler.now:
             sea.tell(f"{self.name}: {self.server} is down")
             sea.scheduler.sleep(DOWN_SECONDS)
             raise self.error(f"{self.server} is down")
-        sea.tell(f"{self.name}({_shown(args)})" + (f" ! {fault.kind}" if fault else ""))
-        if fault is None:
+        sea.tell(f"{self.name}({_shown(args)})")
+        if fault is None or not sea.strikes(number, f"{fault.kind} at {self.name} of {sea.scheduler.actor}"):
             return self._effect(args, kwargs)
-        sea.struck[sea.calls] = f"{fault.kind} at {self.name} of {sea.scheduler.actor}"
         return self._strike(fault, args, kwargs)
 
     def _strike(self, fault: Fault, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

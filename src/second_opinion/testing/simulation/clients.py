@@ -13,8 +13,11 @@ from second_opinion.testing.simulation.ledger import DEADLY, UNREADABLE, Sent, t
 from second_opinion.testing.simulation.scheduler import Process
 from second_opinion.testing.simulation.world import World
 
-DOCUMENTS: Final = 4
-CHANGES: Final = 16
+DOCUMENTS: Final = (2, 4, 8)
+CHANGES: Final = 20
+PARTS: Final = (1, 2, 3, 4)
+LONG_PARTS: Final = 24
+LONG_SHARE: Final = 0.2
 DELETED_SHARE: Final = 0.2
 BYTES_SHARE: Final = 0.25
 AGAIN_SHARE: Final = 0.15
@@ -22,6 +25,7 @@ POISON_SHARE: Final = 0.1
 BATCH_SHARE: Final = 0.3
 TRIES: Final = 12
 LONGEST_WAIT: Final = 4.0
+PAUSES: Final = (0.3, 4.0, 12.0)
 TAKEN: Final = frozenset(
     {AcceptOutcome.ACCEPTED, AcceptOutcome.UNCHANGED, AcceptOutcome.SUPERSEDED, AcceptOutcome.DELETED}
 )
@@ -66,7 +70,7 @@ def scripts(rng: random.Random, clients: int = 3) -> list[list[list[Change]]]:
     there the last to arrive wins.
     """
     scripted: list[list[list[Change]]] = [[] for _ in range(clients)]
-    orders = {f"d{number}": 0 for number in range(DOCUMENTS)}
+    orders = {f"d{number}": 0 for number in range(rng.choice(DOCUMENTS))}
     labels: dict[str, list[str]] = {name: [] for name in orders}
     for number in range(CHANGES):
         document = rng.choice(sorted(orders))
@@ -76,7 +80,7 @@ def scripts(rng: random.Random, clients: int = 3) -> list[list[list[Change]]]:
             document=document,
             order=orders[document],
             label=_label(rng, number, labels[document]),
-            parts=rng.randint(1, 4),
+            parts=LONG_PARTS if rng.random() < LONG_SHARE else rng.choice(PARTS),
             versioned=versioned,
             as_bytes=rng.random() < BYTES_SHARE,
         )
@@ -115,6 +119,7 @@ class Client:
         self._world = world
         self._batches = list(batches)
         self._rng = rng
+        self._longest_pause = rng.choice(PAUSES)
         self._place = 0
         self._begun = False
 
@@ -134,7 +139,7 @@ class Client:
         acceptance = self._world.acceptance(process)
         clock = self._world.seen_by(process).clock
         while not self.is_done:
-            clock.sleep(self._rng.uniform(0.0, LONGEST_WAIT))
+            clock.sleep(self._rng.uniform(0.0, self._longest_pause))
             batch = self._batches[self._place]
             self._begun = True
             send = acceptance.delete if batch[0].label is None else acceptance.accept

@@ -7,7 +7,6 @@ from typing import Final
 from second_opinion.testing.simulation.faults import Fates
 from second_opinion.testing.simulation.world import World
 
-PAUSE_SECONDS: Final = 6.0
 FREEZE_SECONDS: Final = 45.0
 OUTAGE_SECONDS: Final = 12.0
 WORKERS: Final = frozenset({"index", "extract", "maintenance", "retrieve", "rerank"})
@@ -15,15 +14,16 @@ WORKERS: Final = frozenset({"index", "extract", "maintenance", "retrieve", "rera
 
 @dataclass(slots=True)
 class Fate:
-    """Strikes every few seconds, as long as it is let."""
+    """Strikes every few seconds, until it is stopped."""
 
     world: World
     fates: Fates
-    until: float
+    longest_pause: float = 6.0
+    stopped: bool = False
     events: int = 0
 
     def run(self) -> None:
-        """Strike until the time is over; to be run by an actor."""
+        """Strike until stopped; to be run by an actor."""
         world = self.world
         strikes = {
             "kill": self._kill,
@@ -38,17 +38,15 @@ class Fate:
         }
         scheduler = world.sea.scheduler
         while True:
-            pause, strike = self.fates.rng.uniform(0.0, PAUSE_SECONDS), self.fates.pick(strikes)
+            pause, strike = self.fates.rng.uniform(0.0, self.longest_pause), self.fates.pick(strikes)
             scheduler.sleep(pause)
-            if scheduler.now >= self.until:
+            if self.stopped:
                 return
             self.events += 1
-            if -self.events in self.fates.spared:
-                continue
-            told = strike()
-            if told is not None:
-                world.sea.struck[-self.events] = told
-                world.sea.tell(f"! {told}")
+            if -self.events in world.sea.spared:
+                world.sea.drawn += 1
+            elif (told := strike()) is not None:
+                world.sea.strikes(-self.events, told)
 
     def _kill(self, rng: random.Random) -> str | None:
         name = rng.choice(sorted(self.world.living))

@@ -1,7 +1,7 @@
 """What goes wrong, and when: drawn from a seed, or chosen call by call."""
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -60,12 +60,10 @@ class SeededFaults:
 
     Args:
         rate: Share of calls at which something goes wrong.
-        spared: Calls at which nothing does, although it was drawn: for finding out which faults a failure needs.
     """
 
     seed: int
     rate: float
-    spared: Collection[int] = ()
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +73,7 @@ class SeededFaults:
     def at(self, call: int, name: str) -> Fault | None:  # noqa: ARG002 - the protocol's form
         """Return what goes wrong, with the same draws for every call."""
         chance, kind, share = self.rng.random(), self.rng.random(), self.rng.random()
-        if chance >= self.rate or call in self.spared:
+        if chance >= self.rate:
             return None
         for name_of_kind, weight in KINDS:
             kind -= weight
@@ -100,7 +98,6 @@ class Fates:
     """What happens to whole processes and servers, drawn from a seed: each event has a number, so it can be spared."""
 
     seed: int
-    spared: Collection[int] = ()
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:

@@ -22,10 +22,13 @@ from second_opinion.testing.simulation.scheduler import Process, Scheduler
 from second_opinion.testing.simulation.world import POLICY, World
 
 FAULTY_SECONDS: Final = 60.0
+LEAST_FAULTS: Final = 20
 LONGEST_SETTLING: Final = 900.0
 LOOK_SECONDS: Final = 10.0
-PACES: Final = (0.0, 0.0, 0.2, 1.0, 3.0)
-FAULT_RATES: Final = (0.02, 0.05, 0.1)
+PACES: Final = (0.0, 0.0, 0.2, 1.0, 2.0, 3.0)
+FAULT_RATES: Final = (0.005, 0.02, 0.05, 0.1)
+FATE_PAUSES: Final = (6.0, 6.0, 20.0)
+INDEX_WORKERS: Final = (1, 2, 2)
 STICKINESS: Final = (0.0, 0.5, 0.9)
 
 
@@ -72,10 +75,10 @@ class Simulation:
         """Put up the system."""
         rng = random.Random(f"run {self.seed}")  # noqa: S311 - has to be repeatable
         scheduler = Scheduler(self.seed, stickiness=rng.choice(STICKINESS))
-        faults = SeededFaults(self.seed, rng.choice(FAULT_RATES), self.spared)
+        faults = SeededFaults(self.seed, rng.choice(FAULT_RATES))
         trace: list[str] | None = [] if self.traced else None
         digest = hashlib.blake2b(digest_size=16)
-        self._sea = Sea(scheduler, faults, trace=trace, digest=digest, pace=rng.choice(PACES))
+        self._sea = Sea(scheduler, faults, trace=trace, digest=digest, pace=rng.choice(PACES), spared=self.spared)
         self._rng = rng
         self._scheduler = scheduler
         self._faulty_seconds = FAULTY_SECONDS * (1.0 + self._sea.pace / 2)
@@ -105,8 +108,11 @@ class Simulation:
 
     def _run(self) -> tuple[float, int]:
         world, scheduler = self.world, self._scheduler
-        self._begin()
+        fate = self._begin()
         scheduler.run(self._faulty_seconds)
+        while self._sea.drawn < LEAST_FAULTS:
+            scheduler.run(LOOK_SECONDS)
+        fate.stopped = True
         self._sea.faults = NoFaults()
         self._sea.down.clear()
         self._sea.pace = 0.0
@@ -120,19 +126,21 @@ class Simulation:
         check_leftovers(world)
         return settled_after, parked
 
-    def _begin(self) -> None:
+    def _begin(self) -> Fate:
         world, scheduler = self.world, self._scheduler
         undying = Process("world")
-        for number in range(2):
+        for number in range(self._rng.choice(INDEX_WORKERS)):
             world.start(f"index-{number}", "index", world.begin_index)
+        for number in range(2):
             world.start(f"maintenance-{number}", "maintenance", world.begin_maintenance)
         world.start("extract-0", "extract", world.begin_extract)
         for number, batches in enumerate(scripts(self._rng)):
             client = Client(world, batches, random.Random(f"client {number} {self.seed}"))  # noqa: S311 - repeatable
             world.start(f"client-{number}", "client", client.begin)
         scheduler.spawn("supervisor", undying, world.supervise)
-        fate = Fate(world, Fates(self.seed, self.spared), scheduler.now + self._faulty_seconds)
+        fate = Fate(world, Fates(self.seed), longest_pause=self._rng.choice(FATE_PAUSES))
         scheduler.spawn("fate", undying, fate.run)
+        return fate
 
     def _settle(self) -> float:
         """Run until nothing is left to be done; return how long that took."""

@@ -37,7 +37,7 @@ POLICY: Final = Policy(
     max_attempts=4,
     backoff_seconds=1.0,
     commit_documents=3,
-    commit_seconds=0.5,
+    commit_seconds=2.0,
     slice_chunks=2,
     group_bytes=200,
     message_documents=3,
@@ -46,11 +46,11 @@ POLICY: Final = Policy(
     patience_seconds=60.0,
 )
 """Short patience, so that leases, grace times and backoffs end within a run; small groups, so that there are many."""
-VISIBILITY_SECONDS: Final = 90.0
+VISIBILITY_SECONDS: Final = 120.0
 LISTING_LAG: Final = 1.0
 RECONCILE_SECONDS: Final = 5.0
-SWEEP_SECONDS: Final = 20.0
-TASK_LIMIT_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 10.0
+TASK_LIMIT_SECONDS: Final = 90.0
 RESTART_SECONDS: Final = 3.0
 SKEW_SECONDS: Final = 1.0
 
@@ -190,7 +190,7 @@ class World:
             broker.acknowledge(delivery)
 
     def begin_index(self, process: Process) -> None:
-        """Begin an index worker of two threads that commit together."""
+        """Begin an index worker of three threads that commit together."""
         stores = self.seen_by(process)
         condition = ActorCondition(self.sea.scheduler)
         committer = GroupCommitter(stores, POLICY, changed=condition, monotonic=stores.clock.now)
@@ -208,7 +208,7 @@ class World:
             message = IndexDocuments.model_validate(body)
             indexing.index(message.documents, self.time_guard(process))
 
-        self.consume(process, "index", serve, threads=2)
+        self.consume(process, "index", serve, threads=3)
 
     def begin_extract(self, process: Process) -> None:
         """Begin an extract worker."""
