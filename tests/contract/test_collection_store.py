@@ -186,3 +186,20 @@ def test_a_deleted_collection_can_be_made_anew(kept: Kept) -> None:
     collections.ensure("leaflets")
     collections.register_fields("leaflets", {"year": "twenty twenty"})
     assert kept.collections.field_types("leaflets") == {"year": "keyword"}
+
+
+def test_a_load_is_begun_renewed_and_ended(kept: Kept) -> None:
+    """The collection is made for it; a renewal only ever lengthens it; ending it twice is ending it once."""
+    begun = kept.collections.begin_load("archive", until=100.0)
+    assert begun.load is not None
+    assert (begun.load.until, set(begun.load.settings)) == (100.0, set(begun.writing))
+    for until, expected in ((300.0, 300.0), (200.0, 300.0)):
+        kept.collections.begin_load("archive", until=until)
+        (record,) = kept.collections.records()
+        assert record.load is not None
+        assert (record.load.until, record.load.settings) == (expected, begun.load.settings)
+    for _ in range(2):
+        kept.collections.end_load("archive")
+        assert kept.collections.get("archive").load is None
+    with pytest.raises(UnknownCollection):
+        kept.collections.end_load("nothing")

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.evidence import Evidence, EvidenceStores
+from second_opinion.gateway.loading import LoadInProgress
 from second_opinion.gateway.parts import Parts, connect
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
 from second_opinion.pipeline.ingest import Acceptance
@@ -248,6 +249,14 @@ class Client:
                 time.sleep(pause)
                 pause = min(LAST_POLL, pause * 1.5)
         return found
+
+    def bulk_load(self, collection: str = DEFAULT_COLLECTION) -> LoadInProgress:
+        """Return a context in which a collection is filled for the first time: without replicas and periodic refreshes.
+
+        What is sent in it should be waited for in it. The collection's settings come back when it ends, at the latest
+        two minutes after this process was killed.
+        """
+        return LoadInProgress(self._stores.collections, collection, clock=self._stores.clock)
 
     # Queries
 

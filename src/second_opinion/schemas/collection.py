@@ -87,6 +87,18 @@ class IndexFingerprint(Record):
     analyzer: str = "english"
 
 
+class BulkLoad(Record):
+    """A collection's first fill, for which its indices have other settings.
+
+    Attributes:
+        until: Unix seconds; whoever fills it names a later moment again and again, and behind it the load is over.
+        settings: By index, the settings that it had before and gets back.
+    """
+
+    until: float
+    settings: dict[str, dict[str, str | None]] = Field(default_factory=dict)
+
+
 class CollectionRecord(Versioned):
     """A collection as Elasticsearch keeps it.
 
@@ -98,6 +110,7 @@ class CollectionRecord(Versioned):
         calibration: Id of the calibration that the collection was given last; None when those of the models hold.
         calibrations: Ids of its calibrations by the model that each was fitted for; one without holds its own model's.
             Empty in records of a time when a collection had only one.
+        load: Its first fill, while that goes on.
     """
 
     name: CollectionName
@@ -106,6 +119,7 @@ class CollectionRecord(Versioned):
     overrides: QueryOverrides = QueryOverrides()
     calibration: str | None = None
     calibrations: dict[str, str] = Field(default_factory=dict)
+    load: BulkLoad | None = None
     created_at: float
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.collection import BulkLoad, CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import MetadataValue, field_type
 from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection
 
@@ -70,6 +70,18 @@ class MemoryCollections:
         """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
         self._shelf.records[name] = self.get(name).calibrated_by(calibration_id, model)
         return self._shelf.records[name]
+
+    def begin_load(self, name: str, *, until: float) -> CollectionRecord:
+        """Note that a collection is being filled; make it first where there is none."""
+        record = self.ensure(name)
+        latest = until if record.load is None else max(until, record.load.until)
+        load = BulkLoad(until=latest, settings={index: {} for index in record.writing})
+        self._shelf.records[name] = record.model_copy(update={"load": load})
+        return self._shelf.records[name]
+
+    def end_load(self, name: str) -> None:
+        """Note that it is filled."""
+        self._shelf.records[name] = self.get(name).model_copy(update={"load": None})
 
     def delete(self, name: str) -> None:
         """Remove a collection. Its documents and chunks live in other doubles and stay there."""

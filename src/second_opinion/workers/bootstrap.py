@@ -108,6 +108,7 @@ class MaintenanceParts:
     rescue: QueryRescue
     reconciler: Reconciler
     sweeper: Sweeper
+    collections: ElasticsearchCollections
     traces: ElasticsearchTraces
     trace_days: int
     clock: SystemClock
@@ -304,6 +305,7 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
         rescue=QueryRescue(open_jobs(settings), queue, SystemClock(), max_attempts=settings.max_attempts),
         reconciler=Reconciler(stores, policy),
         sweeper=Sweeper(stores, policy),
+        collections=opened.collections,
         traces=opened.traces,
         trace_days=settings.trace_days,
         clock=SystemClock(),

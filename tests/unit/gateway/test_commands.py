@@ -134,6 +134,22 @@ def test_lines_on_stdin(system: MemorySystem) -> None:
     assert system.client.document_status("1").current
 
 
+def test_a_bulk_load_ends_with_the_command(system: MemorySystem, tmp_path: Path) -> None:
+    """The collection is being loaded while documents come, and not afterwards; without waiting it is wrong use."""
+    (tmp_path / "note.md").write_text("Refunds are approved by a manager.\n", encoding="utf-8")
+    seen: list[bool] = []
+    work = system.queue.work
+
+    def watched() -> None:
+        seen.append(system.client.collection("archive").load is not None)
+        work()
+
+    system.queue.work = watched
+    assert system.opinion("ingest", str(tmp_path), "-c", "archive", "--bulk").exit_code == 0
+    assert (set(seen), system.client.collection("archive").load) == ({True}, None)
+    assert system.opinion("ingest", str(tmp_path), "--bulk", "--no-wait").exit_code == 2
+
+
 def test_unchanged_documents_are_recognised(system: MemorySystem, tmp_path: Path) -> None:
     """Sending the same again changes nothing and says so."""
     folder = write(tmp_path, a="first", b="second")

@@ -6,6 +6,7 @@ from second_opinion.pipeline.ingest import Policy
 from second_opinion.pipeline.ingest.clean import Sweeper
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.testing.clock import ManualClock
+from second_opinion.testing.collections import MemoryCollections
 from second_opinion.testing.ingest import memory_stores
 from second_opinion.testing.traces import MemoryTraces, a_trace
 from second_opinion.workers.bootstrap import MaintenanceParts
@@ -16,18 +17,24 @@ DAY = 86_400.0
 FINGERPRINT = IndexFingerprint(embedding_model="m", embedding_revision="1", dims=8, chunker="c")
 
 
-def test_a_sweep_drops_traces_that_are_too_old() -> None:
-    """Those of whole days beyond the limit; younger ones stay."""
+def test_a_sweep_drops_old_traces_and_ends_loads_left_behind() -> None:
+    """Traces of whole days beyond the limit go, younger ones stay; a load that somebody keeps up goes on."""
     clock, traces = ManualClock(NOW), MemoryTraces()
     traces.write([a_trace(f"j{age}", 0.5, at=NOW - age * DAY) for age in (0, 29, 32, 90)])
+    collections = MemoryCollections(FINGERPRINT)
+    collections.begin_load("left", until=NOW - 1.0)
+    collections.begin_load("going-on", until=NOW + 1.0)
     parts = MaintenanceParts(
         rescue=cast("Any", None),
         reconciler=cast("Any", None),
         sweeper=Sweeper(memory_stores(FINGERPRINT, clock=clock), Policy()),
+        collections=cast("Any", collections),
         traces=cast("Any", traces),
         trace_days=30,
         clock=cast("Any", clock),
     )
     facts = sweep(Tick(), parts)
     assert facts["trace_indices"] == 2
+    assert facts["bulk_loads"] == 1
+    assert [record.load is None for record in collections.records()] == [False, True]
     assert [traces.get(f"j{age}") is not None for age in (0, 29, 32, 90)] == [True, True, False, False]

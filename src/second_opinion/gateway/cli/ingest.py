@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from second_opinion.gateway.sources import (
     read_lines,
 )
 from second_opinion.samples import samples_folder
+from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.document import DocumentInput
 from second_opinion.schemas.errors import InvalidRequest
 
@@ -42,6 +44,7 @@ WAIT_SECONDS = 120.0
     show_default=True,
     help="Seconds without progress after which waiting ends.",
 )
+@click.option("--bulk", is_flag=True, help="A first fill: no replicas and no refreshes by time until it is done.")
 @with_session
 def ingest(  # noqa: PLR0913 - one argument an option
     session: Session,
@@ -52,6 +55,7 @@ def ingest(  # noqa: PLR0913 - one argument an option
     fields: tuple[str, ...],
     wait: bool,
     wait_timeout: float,
+    bulk: bool,
 ) -> int:
     r"""Send documents: files, folders or JSON lines.
 
@@ -65,19 +69,38 @@ def ingest(  # noqa: PLR0913 - one argument an option
       opinion ingest notes.md corpus.jsonl --collection team --metadata year=2026
       producer | opinion ingest - --no-wait
       opinion ingest --samples
+      opinion ingest ./archive --collection archive --bulk
     """
     if samples == bool(paths):
         raise click.UsageError("Give files or folders, or - for JSON lines on stdin, or --samples.")
+    if bulk and not wait:
+        raise click.UsageError("--bulk waits until the documents are searchable: it cannot be had with --no-wait.")
     defaults = Defaults(collection=collection, metadata=dict(parse_metadata(field) for field in fields))
     places = (str(samples_folder()),) if samples else paths
     documents, total, skipped = _documents(places, defaults)
+    with session.client.bulk_load(collection or DEFAULT_COLLECTION) if bulk else nullcontext():
+        return _ingest(
+            session, documents, total, skipped=0 if samples else skipped, wait_timeout=wait_timeout if wait else None
+        )
+
+
+def _ingest(
+    session: Session,
+    documents: Iterator[DocumentInput | Unreadable],
+    total: int | None,
+    *,
+    skipped: int,
+    wait_timeout: float | None,
+) -> int:
+    """Send the documents and say what became of them; wait for them where a time is given."""
+    wait = wait_timeout is not None
     intake = Intake(session.client)
     began = time.monotonic()
     try:
         with WorkProgress(session.terminal, total) as progress:
             intake.send(documents, progress)
-        report_accepted(session.terminal, intake.counts, time.monotonic() - began, skipped=0 if samples else skipped)
-        if wait and intake.pending:
+        report_accepted(session.terminal, intake.counts, time.monotonic() - began, skipped=skipped)
+        if wait_timeout is not None and intake.pending:
             with WorkProgress(session.terminal, intake.pending) as progress:
                 intake.wait(wait_timeout, progress)
         report_searchable(session.terminal, intake, time.monotonic() - began, waited=wait)

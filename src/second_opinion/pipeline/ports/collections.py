@@ -36,6 +36,19 @@ class CollectionStore(Protocol):
     def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
         """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
 
+    def begin_load(self, name: str, *, until: float) -> CollectionRecord:
+        """Let a collection be filled without replicas and periodic refreshes, until a moment (Unix seconds).
+
+        The collection is made where there is none. Called again, a load goes on until the later moment.
+        """
+
+    def end_load(self, name: str) -> None:
+        """Give the collection's indices the settings back that they had; without a load nothing happens.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+        """
+
     def delete(self, name: str) -> None:
         """Remove a collection with its chunks, records and contents."""
 

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict
 
+from second_opinion.pipeline.ingest.loads import end_overdue_loads
 from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import DeadlineExceeded
@@ -35,9 +36,14 @@ def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
 
 
 def sweep(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Remove chunks and contents that nothing points to, old tombstones and old traces."""
+    """Remove chunks and contents that nothing points to, old tombstones and old traces; end loads left behind."""
     swept = asdict(parts.sweeper.sweep())
-    return {**swept, "trace_indices": parts.traces.drop(before=parts.clock.now() - parts.trace_days * DAY)}
+    loads = end_overdue_loads(parts.collections, now=parts.clock.now())
+    return {
+        **swept,
+        "bulk_loads": loads,
+        "trace_indices": parts.traces.drop(before=parts.clock.now() - parts.trace_days * DAY),
+    }
 
 
 def time_guard(limit: float) -> Guard:

@@ -12,6 +12,7 @@ from second_opinion.pipeline.adapters.elasticsearch.contents import Elasticsearc
 from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT, ElasticsearchDocuments
 from second_opinion.pipeline.adapters.elasticsearch.errors import cause, store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import (
+    BULK_LOAD_SETTINGS,
     COLLECTION_FIELDS,
     CONTENT_FIELDS,
     DOCUMENT_FIELDS,
@@ -23,7 +24,7 @@ from second_opinion.pipeline.adapters.elasticsearch.indices import (
 )
 from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex, create_index
-from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.collection import BulkLoad, CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import MetadataValue, field_type
 from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection, WriteConflict
 
@@ -108,6 +109,47 @@ class ElasticsearchCollections:
     def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
         """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
         return self._change(name, lambda record: record.calibrated_by(calibration_id, model))
+
+    def begin_load(self, name: str, *, until: float) -> CollectionRecord:
+        """Let a collection be filled without replicas and periodic refreshes, until a moment (Unix seconds).
+
+        What the indices had is recorded before it is changed, so that whoever comes later can give it back.
+        """
+        self.ensure(name)
+
+        def begun(record: CollectionRecord) -> CollectionRecord:
+            known = record.load or BulkLoad(until=until)
+            settings = {index: known.settings.get(index) or self._settings(index) for index in record.writing}
+            load = BulkLoad(until=max(until, known.until), settings=settings)
+            return record.model_copy(update={"load": load})
+
+        record = self._change(name, begun)
+        for index in record.writing:
+            self._set(index, BULK_LOAD_SETTINGS)
+        return record
+
+    def end_load(self, name: str) -> None:
+        """Give the collection's indices the settings back that they had; without a load nothing happens.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+        """
+        load = self.get(name).load
+        if load is None:
+            return
+        for index, settings in load.settings.items():
+            self._set(index, settings)
+        self._change(name, lambda record: record.model_copy(update={"load": None}))
+
+    def _settings(self, index: str) -> dict[str, str | None]:
+        with store_errors():
+            answer = self._connection.reads.indices.get_settings(index=index, flat_settings=True)
+        found = answer[index]["settings"]
+        return {name: found.get(name) for name in BULK_LOAD_SETTINGS}
+
+    def _set(self, index: str, settings: Mapping[str, str | None]) -> None:
+        with store_errors():
+            self._connection.writes.indices.put_settings(index=index, settings=settings, ignore_unavailable=True)
 
     def _change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
         for _ in range(CONFLICT_ROUNDS):

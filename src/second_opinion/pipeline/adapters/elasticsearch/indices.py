@@ -16,6 +16,13 @@ INTEGER: Final = {"type": "integer"}
 
 SYSTEM_SETTINGS: Final[dict[str, Any]] = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
 
+BULK_LOAD_SETTINGS: Final[dict[str, str | None]] = {
+    "index.refresh_interval": "-1",
+    "index.auto_expand_replicas": "false",
+    "index.number_of_replicas": "0",
+}
+"""Of a chunk index that is being filled. A lost node then loses chunks, but no document: contents keep replicas."""
+
 DOCUMENT_FIELDS: Final[dict[str, Any]] = {
     "key": KEYWORD,
     "collection": KEYWORD,
