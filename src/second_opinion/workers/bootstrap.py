@@ -8,7 +8,6 @@ import atexit
 from dataclasses import dataclass
 from typing import Final
 
-from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.elasticsearch import (
     Connection,
     ConnectionOptions,
@@ -45,6 +44,7 @@ from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
+from second_opinion.workers.embedders import embedder_identity, open_embedder
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
@@ -147,13 +147,11 @@ class RerankParts:
 
 def fingerprint(settings: Settings) -> IndexFingerprint:
     """Return what indices are made with under these settings; no model is loaded for it."""
-    from second_opinion.pipeline.adapters.onnx_model import read_manifest
-
-    manifest = read_manifest(model_folder(settings.embedder_model, "embedder"), "embedder")
+    made_by = embedder_identity(settings)
     return IndexFingerprint(
-        embedding_model=manifest.model,
-        embedding_revision=manifest.revision,
-        dims=manifest.dims or 0,
+        embedding_model=made_by.model,
+        embedding_revision=made_by.revision,
+        dims=made_by.dims,
         chunker=chunker_name(settings.chunk_tokens, settings.chunk_overlap),
     )
 
@@ -282,10 +280,8 @@ def require_chunks_fit(chunk_tokens: int, room: int, model: str) -> None:
 
 def index_parts(settings: Settings) -> IndexParts:
     """Return what an index worker works with."""
-    from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
-
     stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
-    embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
+    embedder = open_embedder(settings)
     require_chunks_fit(settings.chunk_tokens, embedder.tokenizer.room, embedder.spec.model)
     chunker = SectionChunker(embedder.tokenizer.rust, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
     return IndexParts(Indexing(stores, policy, chunker, embedder, GroupCommitter(stores, policy)))
@@ -314,10 +310,8 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
 
 def retrieve_parts(settings: Settings) -> RetrieveParts:
     """Return what a retrieve worker works with."""
-    from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
-
     stores, jobs, clock = open_elasticsearch(settings), open_jobs(settings), SystemClock()
-    embedder = OnnxEmbedder.open(settings.embedder_model, threads=settings.model_threads)
+    embedder = open_embedder(settings)
     return RetrieveParts(
         work=open_job_work(settings, jobs),
         jobs=jobs,

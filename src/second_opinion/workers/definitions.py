@@ -1,4 +1,4 @@
-"""Rerankers as the settings define them: a name, a kind, a model, and what that kind takes."""
+"""Models as the settings define them: a kind, a model, what that kind takes, and a name for each reranker."""
 
 import json
 import tomllib
@@ -42,6 +42,27 @@ class RerankerDefinition(BaseModel):
         return self.kind in REMOTE
 
 
+class EmbedderDefinition(BaseModel):
+    """The bi-encoder of `OPINION_EMBEDDER`.
+
+    Attributes:
+        kind: What runs it.
+        model: A folder, or an id of the Hugging Face hub.
+        revision: What it is expected to be: workers that find another one refuse to start and name it. Callers, who do
+            not load it, go by it.
+        dims: Length of its vectors; of a model trained for it (Matryoshka), fewer than it gives.
+        options: The further fields of the adapter's options, such as `query_prompt`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["sentence-transformers"]
+    model: str = Field(min_length=1)
+    revision: str
+    dims: int = Field(ge=1, le=4_096)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 _DEFINITIONS: Final = TypeAdapter(dict[RerankerName, RerankerDefinition])
 
 
@@ -59,24 +80,46 @@ def read_definitions(setting: str, *, bundled: str) -> dict[str, RerankerDefinit
     if not setting.strip():
         return known
     try:
-        return {**known, **_DEFINITIONS.validate_python(_parsed(setting.strip()))}
+        return {**known, **_DEFINITIONS.validate_python(_parsed(setting.strip(), "OPINION_RERANKERS", _HINT))}
     except ValidationError as problem:
         # Without what was given: a key may stand where its name belongs.
         fields = [f"{'.'.join(map(str, error['loc'])) or 'all'}: {error['msg']}" for error in problem.errors()]
         raise InvalidRequest(f"OPINION_RERANKERS: {'; '.join(fields)}", hint=_HINT) from None
 
 
+def read_embedder(setting: str) -> EmbedderDefinition | None:
+    """Return the bi-encoder that a setting defines; None when it is empty.
+
+    Args:
+        setting: JSON, or the path of a `.json` or `.toml` file with the same in it.
+
+    Raises:
+        InvalidRequest: If it cannot be read; the sentence names the field.
+    """
+    if not setting.strip():
+        return None
+    try:
+        return EmbedderDefinition.model_validate(_parsed(setting.strip(), "OPINION_EMBEDDER", _EMBEDDER_HINT))
+    except ValidationError as problem:
+        told = [f"{'.'.join(map(str, error['loc'])) or 'all'}: {error['msg']}" for error in problem.errors()]
+        raise InvalidRequest(f"OPINION_EMBEDDER: {'; '.join(told)}", hint=_EMBEDDER_HINT) from None
+
+
+_EMBEDDER_HINT: Final = (
+    'Give {"kind": "sentence-transformers", "model": "...", "revision": "...", "dims": 384}, or the path of a .json or '
+    ".toml file."
+)
 _HINT: Final = (
     'Give names with their definitions: {"mine": {"kind": "sentence-transformers", "model": "..."}}, or the path of a '
     ".json or .toml file."
 )
 
 
-def _parsed(setting: str) -> Any:
+def _parsed(setting: str, name: str, hint: str) -> Any:
     try:
         if setting.startswith("{"):
             return json.loads(setting)
         text = Path(setting).expanduser().read_text(encoding="utf-8")
         return tomllib.loads(text) if setting.endswith(".toml") else json.loads(text)
     except (OSError, ValueError) as problem:
-        raise InvalidRequest(f"OPINION_RERANKERS cannot be read: {problem}", hint=_HINT) from None
+        raise InvalidRequest(f"{name} cannot be read: {problem}", hint=hint) from None

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance, RerankerName
 from second_opinion.schemas.errors import InvalidRequest
-from second_opinion.workers.definitions import RerankerDefinition, read_definitions
+from second_opinion.workers.definitions import EmbedderDefinition, RerankerDefinition, read_definitions, read_embedder
 
 Seconds = Annotated[float, Field(gt=0)]
 STACK_FILE = "stack.json"
@@ -62,6 +62,8 @@ class Settings(BaseSettings):
 
     embedder_model: str = "bundled"
     """`bundled`, or a folder with an exported bi-encoder."""
+    embedder: str = ""
+    """Instead, a bi-encoder of Sentence Transformers: JSON, or the path of a file; see `docs/how-to/embedders.md`."""
     reranker_model: str = "bundled"
     """`bundled`, or a folder with an exported cross-encoder: the reranker that is called `bundled`."""
     rerankers: str = ""
@@ -148,6 +150,14 @@ class Settings(BaseSettings):
     """JDK of the local stack; `ES_JAVA_HOME` and `JAVA_HOME` are read too."""
     elasticsearch_heap: str | None = None
     """Java heap of the local stack's Elasticsearch, such as `1g`; by the machine's memory when unset."""
+
+    def embedder_definition(self) -> EmbedderDefinition | None:
+        """Return the bi-encoder that is defined instead of an exported one; None when none is.
+
+        Raises:
+            InvalidRequest: If `OPINION_EMBEDDER` cannot be read.
+        """
+        return read_embedder(self.embedder)
 
     def reranker_definitions(self) -> dict[str, RerankerDefinition]:
         """Return the rerankers that are defined, by name.

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from second_opinion.gateway.doctor.findings import Finding, failed, failed_with, warning, well
-from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.ports import BreakerState
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.usage import DailyUsage
 from second_opinion.schemas.verdict import CalibrationSource
+from second_opinion.workers.embedders import open_embedder
 from second_opinion.workers.rerankers import OpenedReranker, open_limits, open_reranker
 from second_opinion.workers.settings import Settings
 
@@ -22,7 +22,7 @@ OTHER: Final = "The ferry to the island leaves from the eastern pier."
 
 def check_embedder(settings: Settings) -> Iterator[Finding]:
     """Load the bi-encoder and see that a question is nearer to its answer than to something else."""
-    embedder = OnnxEmbedder.open(settings.embedder_model, threads=1)
+    embedder = open_embedder(settings.model_copy(update={"model_threads": 1}))
     question, answer, other = embedder.embed_passages([QUESTION, ANSWER, OTHER])
     spec = embedder.spec
     told = f"{spec.model}, revision {spec.revision}, {spec.dims} dims"
