@@ -70,6 +70,7 @@ VARIANTS: Final = {
     "int8_hnsw, bulk load": Variant(SHIPPED, refresh_every=0),
     "int8_hnsw, m 32, ef_construction 200": Variant({**SHIPPED, "m": 32, "ef_construction": 200}, refresh_every=0),
     "hnsw, float32": Variant({**SHIPPED, "type": "hnsw"}, refresh_every=0),
+    "int8_hnsw, rescored 2 times": Variant(SHIPPED, refresh_every=0, rescore=2.0),
     "bbq_hnsw, rescored 3 times": Variant({**SHIPPED, "type": "bbq_hnsw"}, refresh_every=0, rescore=3.0),
     "int8_hnsw, two shards": Variant(SHIPPED, refresh_every=0, shards=2),
 }
