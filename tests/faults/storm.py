@@ -143,7 +143,7 @@ class Storm:
     def run(self) -> Outcome:
         """Live through the storm, let everything settle, and count."""
         begun = time.monotonic()
-        with self._system() as (client, observer), self._callers(observer) as callers:
+        with self.system() as (client, observer), self._callers(observer) as callers:
             watch = RescueWatch(client, observer)
             watch.start()
             raging = time.monotonic()
@@ -176,7 +176,8 @@ class Storm:
             )
 
     @contextmanager
-    def _system(self) -> Iterator[tuple[Client, Observer]]:
+    def system(self) -> Iterator[tuple[Client, Observer]]:
+        """Run the servers and one worker of each role; remove all that they made behind it."""
         connection = open_connection(self.settings)
         with ExitStack() as stack:
             stack.callback(connection.close)

@@ -14,7 +14,7 @@ from second_opinion.ops.ports import free_port
 from second_opinion.ops.redis_server import RedisServer, find_redis_program
 from second_opinion.workers.routing import Role
 
-READY_SECONDS: Final = 90.0
+READY_SECONDS: Final = 300.0
 STOP_SECONDS: Final = 45.0
 
 

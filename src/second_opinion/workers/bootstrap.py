@@ -5,6 +5,7 @@ reranker. Nothing is connected before it is used, but models are loaded, and che
 """
 
 import atexit
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +38,7 @@ from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
 from second_opinion.pipeline.panel import Panel
+from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
@@ -51,6 +53,9 @@ from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.rerankers import OpenedReranker, open_rerankers
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.trace_writer import TraceWriter
+
+Pulse = Callable[[], Guard]
+"""Called in the thread of some work; returns what is called whenever that work shows that it goes on."""
 
 CACHE_TIMEOUT: Final = 0.5
 """Seconds that asking the cache may take: a query waits for it."""
@@ -197,9 +202,15 @@ def open_jobs(settings: Settings) -> RedisJobs:
     return RedisJobs(client, clock=SystemClock(), result_ttl=settings.result_ttl, namespace=settings.index_prefix)
 
 
-def open_job_work(settings: Settings, jobs: RedisJobs) -> JobWork:
+def open_job_work(settings: Settings, jobs: RedisJobs, pulse: Pulse) -> JobWork:
     """Return what runs the stages of a worker on jobs."""
-    return JobWork(jobs, SystemClock(), max_attempts=settings.max_attempts, lease_seconds=settings.job_lease_seconds)
+    return JobWork(
+        jobs,
+        SystemClock(),
+        max_attempts=settings.max_attempts,
+        lease_seconds=settings.job_lease_seconds,
+        pulse=pulse,
+    )
 
 
 def open_candidates(settings: Settings) -> RedisCandidates:
@@ -308,12 +319,12 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
     )
 
 
-def retrieve_parts(settings: Settings) -> RetrieveParts:
+def retrieve_parts(settings: Settings, pulse: Pulse = lambda: no_guard) -> RetrieveParts:
     """Return what a retrieve worker works with."""
     stores, jobs, clock = open_elasticsearch(settings), open_jobs(settings), SystemClock()
     embedder = open_embedder(settings)
     return RetrieveParts(
-        work=open_job_work(settings, jobs),
+        work=open_job_work(settings, jobs, pulse),
         jobs=jobs,
         retrieval=RetrievalParts(
             collections=stores.collections, documents=stores.documents, chunks=stores.chunks, embedder=embedder
@@ -351,7 +362,7 @@ def open_scores(settings: Settings, opened: OpenedReranker) -> RedisScores | Non
     )
 
 
-def rerank_parts(settings: Settings) -> RerankParts:
+def rerank_parts(settings: Settings, pulse: Pulse = lambda: no_guard) -> RerankParts:
     """Return what a rerank worker works with."""
     opened = open_rerankers(settings)
     jobs, clock = open_jobs(settings), SystemClock()
@@ -360,7 +371,7 @@ def rerank_parts(settings: Settings) -> RerankParts:
         # Whoever asks for the latest record finds the one that is asked first.
         publish(calibrations, one.record(at=clock.now() - place / 1_000))
     return RerankParts(
-        work=open_job_work(settings, jobs),
+        work=open_job_work(settings, jobs, pulse),
         panel=Panel(
             {
                 one.name: JudgementParts(

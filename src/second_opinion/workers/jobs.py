@@ -40,7 +40,7 @@ class JobWork:
         max_attempts: As `begun_too_often` takes it: a job that ends its worker each time must not go round for ever.
         lease_seconds: How long this worker may be silent about a job before another takes it over.
         ids: Names the leases.
-        beat: Called whenever the work shows that it goes on.
+        pulse: Called in the thread of the work; returns what is called whenever it shows that it goes on.
         company: What else runs in this process.
     """
 
@@ -52,7 +52,7 @@ class JobWork:
         max_attempts: int,
         lease_seconds: float = LEASE_SECONDS,
         ids: OperationIds | None = None,
-        beat: Guard = no_guard,
+        pulse: Callable[[], Guard] = lambda: no_guard,
         company: Company | None = None,
     ) -> None:
         self._jobs = jobs
@@ -60,7 +60,7 @@ class JobWork:
         self._max_attempts = max_attempts
         self._lease_seconds = lease_seconds
         self._ids = ids or UlidSource()
-        self._beat = beat
+        self._pulse = pulse
         self._company = company or Company()
 
     def run(self, job_id: str, state: JobState, stage: Stage) -> Facts:
@@ -102,9 +102,10 @@ class JobWork:
 
     def _until_it_works(self, job: Job, stage: Stage) -> Facts:
         lease = JobLease(job, self._jobs, self._clock, seconds=self._lease_seconds)
+        beat = self._pulse()
 
         def guard() -> None:
-            self._beat()
+            beat()
             lease()
 
         attempt = 1
@@ -119,6 +120,7 @@ class JobWork:
                 log.info("stage_retries", job=job.job_id, code=problem.code, seconds=round(decision.seconds, 2))
             guard()
             self._clock.sleep(decision.seconds)
+            beat()
             attempt += 1
 
     def _record(self, job: Job, error: ErrorInfo) -> None:

@@ -9,14 +9,17 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.worker import state
 
+from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.workers.app import make_app
+from second_opinion.workers.deafness import Deafness
 from second_opinion.workers.logs import configure_logging
-from second_opinion.workers.routing import ROLES, Role, RoleSpec
+from second_opinion.workers.routing import EXTRACT, RECONCILE, ROLES, Role, RoleSpec
 from second_opinion.workers.runner import TaskRunner
 from second_opinion.workers.settings import Settings, load_settings
 from second_opinion.workers.tasks import register
-from second_opinion.workers.watchdog import Watchdog, touch
+from second_opinion.workers.watchdog import Limits, Watchdog, touch
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +39,54 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     warnings.filterwarnings("ignore", module=r"celery\.platforms")
     spec = ROLES[role]
     app = make_app(settings)
-    watchdog = Watchdog(task_limit=settings.task_limit_seconds, shutdown_grace=settings.shutdown_grace_seconds)
+    watchdog = Watchdog(_limits(settings))
     register(app, role, settings, TaskRunner(watchdog, leave=os._exit))
     _say_ready(app, settings)
+    _watch_consumption(app, watchdog, spec, settings)
     signals.worker_shutting_down.connect(lambda **_: watchdog.shutting_down(), weak=False)
+    signals.worker_process_init.connect(lambda **_: _watch_child(watchdog), weak=False)
     # Celery installs its own handlers later; until then a signal must still end the start.
     signal.signal(signal.SIGTERM, _leave)
-    watchdog.start()
+    watchdog.start(runs_tasks=spec.pool == "threads")
     app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings)))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        task=settings.task_limit_seconds,
+        shutdown_grace=settings.shutdown_grace_seconds,
+        stall=settings.stall_seconds,
+        # A parser of files has no pulse, and is the most likely of all to hang; and nobody rescues the rescue.
+        tasks={EXTRACT: settings.stall_seconds, RECONCILE: 2 * settings.stall_seconds},
+    )
+
+
+def _watch_child(watchdog: Watchdog) -> None:
+    """Watch a forked process, too; threads of its parent are not in it, and what is deaf is the parent's business."""
+    watchdog.is_deaf = lambda _: False
+    watchdog.start()
+
+
+def _watch_consumption(app: Celery, watchdog: Watchdog, spec: RoleSpec, settings: Settings) -> None:
+    """Let the watchdog see whether this worker takes messages, while it is connected and not asked to stop."""
+    client = connect(settings.broker_url.get_secret_value(), timeout=settings.redis_timeout)
+    deafness = Deafness(
+        settings.deaf_seconds,
+        waiting=lambda: int(client.llen(spec.queue)),
+        taken=lambda: state.all_total_count[0],
+        working=lambda: len(state.reserved_requests),
+    )
+
+    class Consumption(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, consumer: Any) -> None:  # noqa: ARG002 - celery's form
+            watchdog.is_deaf = deafness
+
+        def stop(self, consumer: Any) -> None:  # noqa: ARG002 - celery's form
+            watchdog.is_deaf = lambda _: False
+
+    app.steps["consumer"].add(Consumption)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from pydantic import ValidationError
 
+from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import ErrorInfo, InternalError, InvalidRequest, OpinionError
 from second_opinion.workers.watchdog import Watchdog
@@ -32,6 +33,10 @@ class TaskRunner:
     def __init__(self, watchdog: Watchdog, leave: Callable[[int], object]) -> None:
         self._watchdog = watchdog
         self._leave = leave
+
+    def pulse(self) -> Guard:
+        """Return what the task of this thread calls to show that it goes on."""
+        return self._watchdog.pulse()
 
     def run(self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]) -> None:
         """Decode `payload`, run `body`, and write one log line about it."""

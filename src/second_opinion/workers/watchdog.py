@@ -1,18 +1,25 @@
 """The watchdog: ends a worker that cannot end itself, and says that a healthy one consumes.
 
 Celery's thread pool has no time limits and waits for ever at shutdown. A process that outlives a limit leaves by
-`os._exit`; the lease of what it held expires, and another worker goes on.
+`os._exit`; the lease of what it held expires, and another worker goes on. Native code may hang while it holds the
+interpreter's lock, and then no thread of ours runs: a timer of the C library, wound up again and again, ends that.
 """
 
+import faulthandler
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from second_opinion.pipeline.inferences import INFERENCES
+from second_opinion.pipeline.ports import Guard, no_guard
 
 OVERDUE_EXIT: Final = 70
 CHECK_SECONDS: Final = 0.5
@@ -20,57 +27,115 @@ CHECK_SECONDS: Final = 0.5
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Running:
+    """A running task: since when, and when it last showed that it goes on (monotonic seconds); None if it never has."""
+
+    task: str
+    since: float
+    heard: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    Attributes:
+        task: A task.
+        shutdown_grace: Running tasks after a stop was asked for.
+        stall: One inference, native code that lets no other thread run, or the silence of a task that has a pulse.
+        tasks: By name, tasks that have less time than `task`.
+    """
+
+    task: float
+    shutdown_grace: float
+    stall: float = 15.0
+    tasks: Mapping[str, float] = field(default_factory=dict)
+
+
 class Watchdog:
     """Watches the tasks of this process.
 
     Args:
-        task_limit: Seconds a task may run.
-        shutdown_grace: Seconds that running tasks get after `shutting_down`.
+        limits: What it watches for.
         leave: How the process is left; replaced in tests.
+        is_deaf: Asked at each check whether this worker has stopped to take messages.
     """
 
-    def __init__(self, *, task_limit: float, shutdown_grace: float, leave: Callable[[int], object] = os._exit) -> None:
-        self._task_limit = task_limit
-        self._shutdown_grace = shutdown_grace
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        leave: Callable[[int], object] = os._exit,
+        is_deaf: Callable[[float], bool] = lambda _: False,
+    ) -> None:
+        self.is_deaf = is_deaf
+        self._limits = limits
         self._leave = leave
-        self._started: dict[int, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
         self._leave_at: float | None = None
 
-    def start(self) -> None:
-        """Begin to watch, in a daemon thread."""
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+    def start(self, *, runs_tasks: bool = True) -> None:
+        """Begin to watch this process, in a daemon thread; a forked child has to begin anew.
+
+        Args:
+            runs_tasks: Whether this process does, or only its children. Then it does without the timer: one that is
+                wound up in a parent cannot be wound up again in its children, who would wait for it for ever.
+        """
+        self._running = {}
+        threading.Thread(target=self._watch, args=(runs_tasks,), name="watchdog", daemon=True).start()
 
     @contextmanager
     def watching(self, task: str) -> Iterator[None]:
         """Count the body as a running task."""
         thread = threading.get_ident()
-        with self._lock:
-            self._started[thread] = (task, time.monotonic())
+        self._running[thread] = _Running(task, time.monotonic())
         try:
             yield
         finally:
-            with self._lock:
-                self._started.pop(thread, None)
+            self._running.pop(thread, None)
+
+    def pulse(self) -> Guard:
+        """Return what the task of this thread calls, from any thread, to show that it goes on; it must from now on."""
+        running = self._running.get(threading.get_ident())
+        if running is None:
+            return no_guard
+
+        def beat() -> None:
+            running.heard = time.monotonic()
+
+        beat()
+        return beat
 
     def shutting_down(self) -> None:
         """Give running tasks their grace time from now on."""
-        self._leave_at = time.monotonic() + self._shutdown_grace
+        self._leave_at = time.monotonic() + self._limits.shutdown_grace
 
     def check(self, now: float) -> None:
-        """Leave the process if a task, or the shutdown, is overdue at `now` (monotonic seconds)."""
-        with self._lock:
-            running = list(self._started.values())
-        for task, since in running:
-            if now - since > self._task_limit:
-                log.error("task_overdue", task=task, seconds=round(now - since, 1), action="leaving the process")
-                self._leave(OVERDUE_EXIT)
+        """Leave the process if something hangs, or the shutdown is overdue, at `now` (monotonic seconds)."""
+        running = list(self._running.values())
+        for one in running:
+            if now - one.since > self._limits.tasks.get(one.task, self._limits.task):
+                self._end("task_overdue", task=one.task, seconds=round(now - one.since, 1))
+            elif one.heard is not None and now - one.heard > self._limits.stall:
+                self._end("task_silent", task=one.task, seconds=round(now - one.heard, 1))
+        inference = INFERENCES.longest(now)
+        if inference > self._limits.stall:
+            self._end("inference_hangs", seconds=round(inference, 1))
+        if self.is_deaf(now):
+            self._end("worker_deaf")
         if self._leave_at is not None and now > self._leave_at:
-            log.error("shutdown_overdue", tasks=[task for task, _ in running], action="leaving the process")
-            self._leave(OVERDUE_EXIT)
+            self._end("shutdown_overdue", tasks=[one.task for one in running])
 
-    def _watch(self) -> None:
+    def _end(self, event: str, **facts: object) -> None:
+        log.error(event, action="leaving the process", **facts)
+        self._leave(OVERDUE_EXIT)
+
+    def _watch(self, has_timer: bool) -> None:
         while True:
+            if has_timer:
+                # Ends the process, with the stacks of all threads, unless it is wound up again in time.
+                faulthandler.dump_traceback_later(self._limits.stall, exit=True, file=sys.__stderr__ or sys.stderr)
             time.sleep(CHECK_SECONDS)
             self.check(time.monotonic())
 

@@ -32,10 +32,10 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.runner import TaskRunner
 from second_opinion.workers.settings import load_settings
 from second_opinion.workers.tasks import register
-from second_opinion.workers.watchdog import Watchdog
+from second_opinion.workers.watchdog import Limits, Watchdog
 
 role, settings = sys.argv[1], load_settings()
-register(make_app(settings), role, settings, TaskRunner(Watchdog(task_limit=60, shutdown_grace=1), leave=print))
+register(make_app(settings), role, settings, TaskRunner(Watchdog(Limits(task=60, shutdown_grace=1)), leave=print))
 if role in ("extract", "maintenance"):
     getattr(bootstrap, f"{role}_parts")(settings)
 with open("/proc/self/status", encoding="ascii") as status:

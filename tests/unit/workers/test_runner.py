@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 from second_opinion.schemas.errors import StoreUnavailable
 from second_opinion.schemas.messages import RunQuery
 from second_opinion.workers.runner import MEMORY_EXIT, Facts, TaskRunner
-from second_opinion.workers.watchdog import Watchdog
+from second_opinion.workers.watchdog import Limits, Watchdog
 
 
 def run(payload: object, body: Callable[[RunQuery], Facts]) -> tuple[list[dict[str, object]], list[int]]:
     left: list[int] = []
-    runner = TaskRunner(Watchdog(task_limit=10, shutdown_grace=10), leave=left.append)
+    runner = TaskRunner(Watchdog(Limits(task=10, shutdown_grace=10)), leave=left.append)
     with capture_logs() as lines:
         runner.run("opinion.retrieve", RunQuery, payload, body)
     return [dict(line) for line in lines], left

@@ -4,11 +4,13 @@ import threading
 import time
 from pathlib import Path
 
-from second_opinion.workers.watchdog import OVERDUE_EXIT, Watchdog, touch
+from second_opinion.pipeline.inferences import INFERENCES
+from second_opinion.workers.deafness import Deafness
+from second_opinion.workers.watchdog import OVERDUE_EXIT, Limits, Watchdog, touch
 
 
 def make(left: list[int], *, task_limit: float = 10.0, shutdown_grace: float = 5.0) -> Watchdog:
-    return Watchdog(task_limit=task_limit, shutdown_grace=shutdown_grace, leave=left.append)
+    return Watchdog(Limits(task=task_limit, shutdown_grace=shutdown_grace), leave=left.append)
 
 
 def test_an_overdue_task_ends_the_process() -> None:
@@ -74,3 +76,71 @@ def test_touch_makes_the_file_and_survives_a_lost_folder(tmp_path: Path) -> None
     assert (tmp_path / "new" / "ready").exists()
     (tmp_path / "file").write_text("")
     touch(tmp_path / "file" / "ready")
+
+
+def test_a_silent_task_ends_the_process_and_one_that_beats_does_not() -> None:
+    """Once a task has a pulse, its silence ends the process long before its own limit; before that it may wait."""
+    left: list[int] = []
+    watchdog = Watchdog(Limits(task=100.0, shutdown_grace=5.0, stall=2.0), leave=left.append)
+    with watchdog.watching("opinion.rerank"):
+        watchdog.check(time.monotonic() + 99.0)
+        beat = watchdog.pulse()
+        time.sleep(0.2)
+        beat()
+        watchdog.check(time.monotonic() + 1.9)
+        assert left == []
+        watchdog.check(time.monotonic() + 2.1)
+    assert left == [OVERDUE_EXIT]
+
+
+def test_a_task_can_have_less_time_than_others() -> None:
+    """What hangs most easily is given up first."""
+    left: list[int] = []
+    limits = Limits(task=100.0, shutdown_grace=5.0, tasks={"opinion.extract": 3.0})
+    watchdog = Watchdog(limits, leave=left.append)
+    with watchdog.watching("opinion.index"):
+        watchdog.check(time.monotonic() + 4.0)
+    with watchdog.watching("opinion.extract"):
+        assert left == []
+        watchdog.check(time.monotonic() + 4.0)
+    assert left == [OVERDUE_EXIT]
+
+
+def test_a_hanging_inference_ends_the_process() -> None:
+    """Whoever waits for an inference goes on to show life; the inference itself has a limit of its own."""
+    left: list[int] = []
+    watchdog = Watchdog(Limits(task=100.0, shutdown_grace=5.0, stall=3.0), leave=left.append)
+    with INFERENCES.timed():
+        watchdog.check(time.monotonic() + 2.0)
+        assert left == []
+        watchdog.check(time.monotonic() + 4.0)
+        assert left == [OVERDUE_EXIT]
+    watchdog.check(time.monotonic() + 4.0)
+    assert left == [OVERDUE_EXIT]
+
+
+def test_a_deaf_worker_is_left() -> None:
+    """Messages that wait beside an idle worker end it; an empty queue, work, or a broker that is away do not."""
+    waiting, taken, working = [3], [0], [0]
+    deaf = Deafness(20.0, waiting=lambda: waiting[0], taken=lambda: taken[0], working=lambda: working[0])
+    assert not any(deaf(float(second)) for second in range(22))
+    assert deaf(26.0)
+    for heard in (
+        lambda: waiting.__setitem__(0, 0),
+        lambda: working.__setitem__(0, 1),
+        lambda: taken.__setitem__(0, 9),
+    ):
+        waiting[0], working[0] = 3, 0
+        heard()
+        assert not deaf(100.0 + 10 * taken[0] + 5 * working[0])
+        deaf(0.0)
+
+
+def test_a_broker_that_is_away_is_no_deafness() -> None:
+    """Whoever cannot ask does not know that anything waits."""
+
+    def away() -> int:
+        raise ConnectionError
+
+    deaf = Deafness(1.0, waiting=away, taken=lambda: 0, working=lambda: 0)
+    assert not any(deaf(10.0 * second) for second in range(5))

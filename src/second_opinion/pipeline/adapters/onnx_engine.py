@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from second_opinion.pipeline.adapters.onnx_kernel import runner_count
 from second_opinion.pipeline.adapters.onnx_tokens import ModelInput
+from second_opinion.pipeline.inferences import INFERENCES
 from second_opinion.pipeline.ports import Guard, TimeIsOver, no_guard
 from second_opinion.schemas.errors import InternalError, ModelUnusable, OpinionError, Overloaded, TextUnreadable
 
@@ -239,7 +240,8 @@ class Engine:
 
     def _compute(self, call: _Call[Any], position: int) -> Outcome:
         try:
-            return self._model.run(call.read(call.items[position]))
+            with INFERENCES.timed():
+                return self._model.run(call.read(call.items[position]))
         except OpinionError as problem:
             return problem
         except MemoryError:

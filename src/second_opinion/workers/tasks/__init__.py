@@ -75,11 +75,11 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
         limit = settings.task_limit_seconds * SHARE_OF_LIMIT
         bind(routing.INDEX, IndexDocuments, index, partial(ingest.index_documents, limit=limit))
     elif role == "retrieve":
-        retrieving = PerProcess(partial(bootstrap.retrieve_parts, settings))
+        retrieving = PerProcess(partial(bootstrap.retrieve_parts, settings, runner.pulse))
         retrieving()
         bind(routing.RETRIEVE, RunQuery, retrieving, retrieve.run_query)
     elif role == "rerank":
-        reranking = PerProcess(partial(bootstrap.rerank_parts, settings))
+        reranking = PerProcess(partial(bootstrap.rerank_parts, settings, runner.pulse))
         reranking()
         bind(routing.RERANK, RerankCandidates, reranking, rerank.rerank_candidates)
     else:

@@ -1,0 +1,57 @@
+"""Whether a worker has stopped to take messages: its process lives, its queue fills, and nothing is worked on."""
+
+from collections.abc import Callable
+from typing import Final
+
+ASK_SECONDS: Final = 2.0
+
+
+class Deafness:
+    """Notices a deaf worker. A worker whose queue is empty, that works, or that cannot ask its broker is none.
+
+    With several workers on a queue each hears of messages in its turn, so an idle one that hears of none for so long,
+    while some wait, is deaf.
+
+    Args:
+        limit: Seconds for which messages wait beside this idle worker before it counts as deaf.
+        waiting: How many messages wait in its queue; may raise.
+        taken: How many messages it has taken so far.
+        working: How many it works on now.
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        *,
+        waiting: Callable[[], int],
+        taken: Callable[[], int],
+        working: Callable[[], int],
+    ) -> None:
+        self._limit = limit
+        self._waiting = waiting
+        self._taken = taken
+        self._working = working
+        self._taken_before = -1
+        self._since: float | None = None
+        self._ask_at = 0.0
+
+    def __call__(self, now: float) -> bool:
+        """Look, now and then, at `now` (monotonic seconds)."""
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + ASK_SECONDS
+        if self._hears():
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        return self._since is not None and now - self._since > self._limit
+
+    def _hears(self) -> bool:
+        taken = self._taken()
+        moved, self._taken_before = taken != self._taken_before, taken
+        if moved or self._working():
+            return True
+        try:
+            return self._waiting() == 0
+        except Exception:  # noqa: BLE001 - whatever keeps us from asking is no deafness
+            return True
