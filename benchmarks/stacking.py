@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from record import environment_of, write_result
 from sklearn.linear_model import LogisticRegression
 
+from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.evaluation.datasets import Dataset, Passage, Question, read_dataset, read_passages
 from second_opinion.pipeline.evaluation.slices import MEASURE_ONLY, Slice, slice_dataset
 from second_opinion.training.candidates import cut_passage, sample
 from second_opinion.training.mining import fuse
-from second_opinion.workers.bootstrap import model_folder
 from second_opinion.workers.settings import load_settings
 
 SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact", "pubmedqa", "medquad", "cranfield")

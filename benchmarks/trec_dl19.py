@@ -17,11 +17,11 @@ import numpy as np
 from record import environment_of, write_result
 from stacking import interval
 
+from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.evaluation.datasets import read_passages
 from second_opinion.schemas.chunk import passage_text
-from second_opinion.workers.bootstrap import model_folder
 from second_opinion.workers.settings import load_settings
 
 RUN = "BM25"
