@@ -14,6 +14,8 @@ from second_opinion.schemas.errors import OpinionError
 
 PAGE: Final = 500
 DELETE_AT_ONCE: Final = 1_000
+PAUSE: Final = 50.0
+"""A sweep reads all that is stored: it is followed by at least so many times the time that it took."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,12 @@ class Sweeper:
     def __init__(self, stores: Stores, policy: Policy) -> None:
         self._stores = stores
         self._policy = policy
+        self._not_before = float("-inf")
+
+    @property
+    def due(self) -> bool:
+        """Whether the pause since this sweeper's last sweep is over."""
+        return self._stores.clock.now() >= self._not_before
 
     def sweep(self, guard: Guard = no_guard) -> Swept:
         """Go once through all chunks and contents.
@@ -76,8 +84,12 @@ class Sweeper:
         Raises:
             StoreUnavailable: If Elasticsearch cannot be had; the next sweep goes on.
         """
+        began = self._stores.clock.now()
         sets = sum(self._sweep_index(index, guard) for index in self._indices())
-        return Swept(write_sets=sets, contents=self._sweep_contents(guard), tombstones=self._purge_tombstones())
+        swept = Swept(write_sets=sets, contents=self._sweep_contents(guard), tombstones=self._purge_tombstones())
+        ended = self._stores.clock.now()
+        self._not_before = ended + PAUSE * (ended - began)
+        return swept
 
     def _indices(self) -> Iterator[str]:
         for name in self._stores.collections.names():

@@ -37,7 +37,7 @@ def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
 
 def sweep(_: Tick, parts: MaintenanceParts) -> Facts:
     """Remove chunks and contents that nothing points to, old tombstones and old traces; end loads left behind."""
-    swept = asdict(parts.sweeper.sweep())
+    swept = asdict(parts.sweeper.sweep()) if parts.sweeper.due else {}
     loads = end_overdue_loads(parts.collections, now=parts.clock.now())
     return {
         **swept,
