@@ -2,9 +2,9 @@
 
     ./do bench refusals --data DATA --against FOLDER [--queries 300] [--set squad2_dev]
 
-Both sides, as int8 exports, read the same 100 hybrid candidates. The floor of each is the best score that gave the highest
-F1 of refusals on the `calibrate` slice (in which neither the training of the bundled model nor the questions measured here
-have a part); AUROC, F1 at that floor and their differences, paired by question, are taken on `dev` questions.
+Both sides, as int8 exports, read the same 100 hybrid candidates. The floor of each is the best score that gave the
+highest F1 of refusals on the `calibrate` slice (in which neither the training of the bundled model nor the questions
+measured here have a part); AUROC, F1 at that floor and their differences, paired by question, are of `dev` questions.
 """
 
 import argparse
