@@ -41,6 +41,7 @@ from second_opinion.schemas.errors import (
     InternalError,
     JobCancelled,
     OpinionError,
+    Overloaded,
     UnknownCollection,
     UnknownDocument,
 )
@@ -72,7 +73,7 @@ class Client:
     def __init__(self, settings: Settings | None = None, *, parts: Parts | None = None) -> None:
         self.parts = parts or connect(settings or load_settings())
         self._stores = self.parts.stores
-        self._acceptance = Acceptance(self._stores, self.parts.policy)
+        self._acceptance = Acceptance(self._stores, self.parts.policy, admit=self.parts.admit)
         self._reader = DocumentReader(
             records=self._stores.documents, chunks=self._stores.chunks, collections=self._stores.collections
         )
@@ -125,14 +126,32 @@ class Client:
         """
         return list(self.stream_documents(documents))
 
-    def stream_documents(self, documents: Iterable[DocumentLike]) -> Iterator[Receipt]:
+    def stream_documents(
+        self, documents: Iterable[DocumentLike], *, overloaded: Callable[[Overloaded], object] | None = None
+    ) -> Iterator[Receipt]:
         """Send documents while the receipts are read: for more of them than memory holds.
+
+        Args:
+            documents: What to send.
+            overloaded: Called when there is no room; once it returns, the same documents are sent again.
 
         Raises:
             StoreUnavailable: As `submit_documents` does.
+            Overloaded: If there is no room, unless `overloaded` is given; it says when to come back.
         """
         for batch in batched(map(_prepared, documents), _size):
-            yield from self._acceptance.accept(batch)
+            yield from self._accept(batch, overloaded)
+
+    def _accept(
+        self, batch: Sequence[DocumentLike], overloaded: Callable[[Overloaded], object] | None
+    ) -> list[Receipt]:
+        while True:
+            try:
+                return self._acceptance.accept(batch)
+            except Overloaded as problem:
+                if overloaded is None:
+                    raise
+                overloaded(problem)
 
     def delete_document(
         self, document_id: str, *, collection: str = DEFAULT_COLLECTION, source_version: int | None = None

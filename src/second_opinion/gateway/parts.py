@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from second_opinion.pipeline.ingest import Policy, Stores
-from second_opinion.pipeline.ports import CalibrationStore, JobStore, JudgementStore, TraceStore
+from second_opinion.pipeline.ports import CalibrationStore, Guard, JobStore, JudgementStore, TraceStore, no_guard
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
@@ -18,6 +18,7 @@ class Parts:
         stores: Where documents are recorded and read.
         policy: How documents are put into messages.
         close: Gives the connections back.
+        admit: Raises `Overloaded` while there is no room for documents.
     """
 
     stores: Stores
@@ -28,6 +29,7 @@ class Parts:
     judgements: JudgementStore
     calibrations: CalibrationStore
     close: Callable[[], None] = lambda: None
+    admit: Guard = no_guard
 
 
 def connect(settings: Settings) -> Parts:
@@ -42,4 +44,5 @@ def connect(settings: Settings) -> Parts:
         judgements=held.stores.judgements,
         calibrations=held.stores.calibrations,
         close=held.close,
+        admit=held.admission.documents,
     )

@@ -8,7 +8,16 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from second_opinion.pipeline.filtering import check_filters
-from second_opinion.pipeline.ports import CalibrationStore, Clock, CollectionStore, JobStore, OperationIds, TaskQueue
+from second_opinion.pipeline.ports import (
+    CalibrationStore,
+    Clock,
+    CollectionStore,
+    Guard,
+    JobStore,
+    OperationIds,
+    TaskQueue,
+    no_guard,
+)
 from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable, UnknownReranker
 from second_opinion.schemas.job import Job, JobState
@@ -24,6 +33,7 @@ class QueryDesk:
     Args:
         defaults: What holds where neither the query nor its collection says otherwise.
         rerankers: Where rerank workers say what they serve; without it a name is not checked here.
+        admit: Called before a query is taken in; raises `Overloaded` while there is no room.
     """
 
     def __init__(  # noqa: PLR0913 - all by name
@@ -36,7 +46,9 @@ class QueryDesk:
         clock: Clock,
         defaults: QueryDefaults,
         rerankers: CalibrationStore | None = None,
+        admit: Guard = no_guard,
     ) -> None:
+        self._admit = admit
         self._collections = collections
         self._jobs = jobs
         self._queue = queue
@@ -66,7 +78,9 @@ class QueryDesk:
             FilterTypeMismatch: If a filter compares a field with values of another type.
             JobStoreUnavailable: If the job could not be recorded; nothing was submitted.
             BrokerUnavailable: If the message could not be sent; the job is recorded as failed.
+            Overloaded: If there is no room; nothing was submitted.
         """
+        self._admit()
         now = self._clock.now()
         collection = self._collections.get(request.collection)
         if request.filters:

@@ -25,6 +25,7 @@ from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.adapters.redis.scores import RedisScores
+from second_opinion.pipeline.admission import Admission, Bounds
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.chunking import SectionChunker, chunker_name
@@ -85,6 +86,7 @@ class Callers:
     jobs: RedisJobs
     queue: CeleryTaskQueue
     clock: SystemClock
+    admission: Admission
 
     def close(self) -> None:
         """Give the connections back."""
@@ -219,7 +221,15 @@ def open_candidates(settings: Settings) -> RedisCandidates:
     return RedisCandidates(client, namespace=settings.index_prefix)
 
 
-def open_query_desk(settings: Settings, stores: Stores, jobs: RedisJobs, queue: CeleryTaskQueue) -> QueryDesk:
+def open_admission(settings: Settings, queue: CeleryTaskQueue) -> Admission:
+    """Return what asks callers to come back while the system is full."""
+    bounds = Bounds(settings.max_ingest_messages, settings.max_query_messages, settings.max_redis_share)
+    return Admission(bounds, SystemClock(), length=queue.length, memory_share=queue.memory_share)
+
+
+def open_query_desk(
+    settings: Settings, stores: Stores, jobs: RedisJobs, queue: CeleryTaskQueue, admission: Admission
+) -> QueryDesk:
     """Return what takes queries from callers."""
     return QueryDesk(
         collections=stores.collections,
@@ -229,6 +239,7 @@ def open_query_desk(settings: Settings, stores: Stores, jobs: RedisJobs, queue: 
         clock=SystemClock(),
         defaults=settings.query_defaults(),
         rerankers=stores.calibrations,
+        admit=admission.queries,
     )
 
 
@@ -266,10 +277,13 @@ def open_queue(settings: Settings) -> CeleryTaskQueue:
 def callers(settings: Settings) -> Callers:
     """Return what callers and the intake worker work with; no model is loaded."""
     stores, jobs, queue = open_elasticsearch(settings), open_jobs(settings), open_queue(settings)
+    admission = open_admission(settings, queue)
     return Callers(
+        admission=admission,
         stores=stores,
+        # What was sent by name is in Redis already: to refuse it now would lose it.
         documents=Acceptance(ingest_stores(stores, queue), ingest_policy(settings)),
-        queries=open_query_desk(settings, stores, jobs, queue),
+        queries=open_query_desk(settings, stores, jobs, queue, admission),
         jobs=jobs,
         queue=queue,
         clock=SystemClock(),

@@ -1,6 +1,6 @@
 """The task queue behind the pipeline's port: Celery messages that carry ids."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -66,6 +66,18 @@ class CeleryTaskQueue:
             channel: Any = connection.default_channel
             length = cast("Callable[[str], int]", channel.client.llen)
             return length(queue)
+
+    def memory_share(self) -> float:
+        """Return the share of its memory limit that Redis uses; 0 where it has no limit.
+
+        Raises:
+            BrokerUnavailable: If Redis does not answer in time.
+        """
+        with _broker_errors(), self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            memory = cast("Mapping[str, Any]", channel.client.info("memory"))
+        limit = int(memory.get("maxmemory", 0))
+        return int(memory["used_memory"]) / limit if limit else 0.0
 
 
 @contextmanager

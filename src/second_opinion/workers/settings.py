@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     reconcile_seconds: Seconds = 5.0
     """How often work that nobody does and that is in no queue is looked for."""
     sweep_seconds: Seconds = 60.0
-    """How often chunks and contents that nothing points to are removed."""
+    """How often chunks and contents that nothing points to are removed. Sweeps that take long are made more rarely."""
     sweep_grace_seconds: Seconds = 600.0
     """Age before which chunks and contents that nothing points to are left alone."""
     tombstone_seconds: Seconds = 7 * 86_400.0
@@ -128,6 +128,13 @@ class Settings(BaseSettings):
     """Days for which every query's scores are kept, so that a floor can be chosen from them; 0 keeps none."""
     trace_query_text: bool = True
     """Keep a question's text in its trace, not only its hash."""
+
+    max_ingest_messages: int = Field(default=20_000, ge=1)
+    """Most messages (of up to 16 documents) that may wait to be indexed; beyond it documents are `overloaded`."""
+    max_query_messages: int = Field(default=1_000, ge=1)
+    """Most queries that may wait for a worker; beyond it queries are `overloaded`."""
+    max_redis_share: float = Field(default=0.8, gt=0.0, le=1.0)
+    """Share of Redis's `maxmemory` beyond which nothing is taken in; a Redis without one has no such bound."""
 
     worker_threads: int = Field(default=8, ge=1, le=256)
     """Tasks that a worker with a thread pool runs at once."""

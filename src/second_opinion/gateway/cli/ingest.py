@@ -94,7 +94,7 @@ def _ingest(
 ) -> int:
     """Send the documents and say what became of them; wait for them where a time is given."""
     wait = wait_timeout is not None
-    intake = Intake(session.client)
+    intake = Intake(session.client, session.terminal.neutral)
     began = time.monotonic()
     try:
         with WorkProgress(session.terminal, total) as progress:

@@ -1,7 +1,7 @@
 """Sending and following documents for `opinion ingest`, with a count of everything."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -9,9 +9,10 @@ from second_opinion.gateway.client import Client
 from second_opinion.gateway.sources import Unreadable
 from second_opinion.gateway.watching import DocumentWatch, Settled
 from second_opinion.schemas.document import AcceptOutcome, DocumentInput, Receipt
-from second_opinion.schemas.errors import ErrorInfo
+from second_opinion.schemas.errors import ErrorInfo, Overloaded
 
 POLL_SECONDS: Final = 0.2
+SAY_SECONDS: Final = 30.0
 
 
 class Progress(Protocol):
@@ -54,10 +55,24 @@ class Failure:
 
 
 class Intake:
-    """One run of `opinion ingest`."""
+    """One run of `opinion ingest`.
 
-    def __init__(self, client: Client) -> None:
+    Args:
+        say: Says a sentence beside the data.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        say: Callable[[str], object] = lambda _: None,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._client = client
+        self._say = say
+        self._sleep = sleep
+        self._said_at = 0.0
         self._watch = DocumentWatch(client.document_statuses)
         self.counts = Counts()
         self.failures: list[Failure] = []
@@ -69,9 +84,18 @@ class Intake:
 
     def send(self, documents: Iterable[DocumentInput | Unreadable], progress: Progress) -> None:
         """Send all documents; those that cannot be read or accepted become failures."""
-        for receipt in self._client.stream_documents(self._readable(documents, progress)):
+        for receipt in self._client.stream_documents(
+            self._readable(documents, progress), overloaded=self._wait_for_room
+        ):
             self._count(receipt)
             progress.advance()
+
+    def _wait_for_room(self, problem: Overloaded) -> None:
+        """Wait as long as the system asks for; say so now and then."""
+        if not self._said_at or time.monotonic() - self._said_at >= SAY_SECONDS:
+            self._said_at = time.monotonic()
+            self._say(f"Waiting for room: {problem.message}")
+        self._sleep(problem.retry_after)
 
     def wait(self, patience: float, progress: Progress) -> None:
         """Follow the accepted documents until all have settled, or `patience` seconds went by without one that did."""

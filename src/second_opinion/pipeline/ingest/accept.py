@@ -11,7 +11,7 @@ from second_opinion.pipeline.ingest.clean import remove_leftovers
 from second_opinion.pipeline.ingest.decisions import Arrival, Decision, arrival, decide_delete, decide_put
 from second_opinion.pipeline.ingest.enqueue import enqueue
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ports import CollectionStore, Seen, Swap
+from second_opinion.pipeline.ports import CollectionStore, Guard, Seen, Swap, no_guard
 from second_opinion.schemas.base import RequestT, parse_request
 from second_opinion.schemas.document import (
     AcceptOutcome,
@@ -85,9 +85,14 @@ class _Fields:
 
 
 class Acceptance:
-    """Takes in documents and deletions. What is rejected never stops what stands beside it."""
+    """Takes in documents and deletions. What is rejected never stops what stands beside it.
 
-    def __init__(self, stores: Stores, policy: Policy | None = None) -> None:
+    Args:
+        admit: Called before documents are taken in; raises `Overloaded` while there is no room. Deletions make room.
+    """
+
+    def __init__(self, stores: Stores, policy: Policy | None = None, *, admit: Guard = no_guard) -> None:
+        self._admit = admit
         self._stores = stores
         self._policy = policy or Policy()
 
@@ -103,7 +108,9 @@ class Acceptance:
 
         Raises:
             StoreUnavailable: If Elasticsearch cannot be had. Sending the same again is safe.
+            Overloaded: If there is no room; nothing was taken in.
         """
+        self._admit()
         cases: list[_Case] = []
         receipts: dict[int, Receipt] = {}
         fields = _Fields(self._stores.collections)
