@@ -20,7 +20,7 @@ from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
 from tests.conftest import Servers
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 STOP_SECONDS = 45.0
 # Of the tests' Redis; others keep away from them.
 BROKER_DATABASE, JOBS_DATABASE = (int(one) for one in os.environ.get("OPINION_TEST_REDIS_DATABASES", "8,9").split(","))

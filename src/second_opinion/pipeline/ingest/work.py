@@ -16,9 +16,10 @@ from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ports import Chunker, Embedder, Guard, Vectors, no_guard
+from second_opinion.pipeline.ports import Chunker, CollectionStore, Embedder, Guard, Vectors, no_guard
 from second_opinion.schemas.chunk import Chunk, IndexedChunk, chunk_id, embedding_key, passage_text
-from second_opinion.schemas.document import ContentRecord, DocumentRef, WriteSet
+from second_opinion.schemas.collection import CollectionRecord
+from second_opinion.schemas.document import ContentRecord, DocumentRef, Metadata, WriteSet, field_type
 from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
 
 VECTOR_DECIMALS: Final = 7
@@ -76,12 +77,40 @@ class _Embedded:
     key: str
 
 
+class _Collections:
+    """The collections of one message's documents, each asked for once.
+
+    A look for each document was a third of what this thread does beside the model.
+    """
+
+    def __init__(self, store: CollectionStore) -> None:
+        self._store = store
+        self._found: dict[str, CollectionRecord] = {}
+        self._registered: set[tuple[str, str, str | None]] = set()
+
+    def ready_for(self, name: str, metadata: Metadata) -> CollectionRecord:
+        """Return a collection in which these fields can be filtered on.
+
+        Raises:
+            OpinionError: As `CollectionStore.get` and `register_fields` do.
+        """
+        record = self._found.get(name)
+        if record is None:
+            record = self._found[name] = self._store.get(name)
+        fields = {(name, each, field_type(each, value)) for each, value in metadata.items()}
+        if not fields <= self._registered:
+            self._store.register_fields(name, metadata)
+            self._registered |= fields
+        return record
+
+
 @dataclass(slots=True)
 class _Run:
     """One message in work: all it holds, so that every lease is kept alive while another document is worked on."""
 
     held: list[Held]
     guard: Guard
+    collections: _Collections
     chunks: int = 0
     reused: int = 0
 
@@ -129,7 +158,7 @@ class Indexing:
 
     def _index(self, refs: Sequence[DocumentRef], guard: Guard, *, alone: bool) -> WorkReport:
         held = self._leases.take(refs, extraction=False, alone=alone)
-        run = _Run(held, guard)
+        run = _Run(held, guard, _Collections(self._stores.collections))
         with self._committer.working():
             try:
                 for group in messages([one.record for one in held], self._policy):
@@ -192,8 +221,7 @@ class Indexing:
         text = extracted if content is None or content.text is None else content.text
         if content is None or text is None:
             raise ContentMissing(f"what was sent for document {held.record.document_id!r} is missing")
-        collection = self._stores.collections.get(held.record.collection)
-        self._stores.collections.register_fields(collection.name, content.metadata)
+        collection = run.collections.ready_for(held.record.collection, content.metadata)
         job = _Job(held, content, collection.writing, held.write_set)
         job.chunks = self._chunker.chunk(
             text, media_type=content.media_type, title=content.title, guard=lambda: self._beat(run)
