@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--redis-forgets", action="store_true", help="kill Redis alone, without its file")
     parser.add_argument("--elasticsearch-url", help="an Elasticsearch that runs already")
     options = parser.parse_args()
-    plan = plan_of(options)
+    plan, taken_on = plan_of(options), environment_of(sys.argv)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
         folder.chmod(0o755)
@@ -79,13 +79,13 @@ def main() -> None:
     told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome)}
     figures = outcome.figures()
     rule = bounds(outcome.killed, outcome.acknowledged, len(outcome.findings.lost))
-    write_result(name, {**environment_of(sys.argv), **told, **figures, "bounds_95": rule})
+    write_result(name, {**taken_on, **told, **figures, "bounds_95": rule})
     sys.exit(0 if told["holds"] else 1)
 
 
 def holds(outcome: Outcome) -> bool:
     """Whether nothing was found that must not be."""
-    rescued = max(outcome.rescues, default=0.0) <= LONGEST_RESCUE
+    rescued = max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
     return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and rescued
 
 

@@ -52,6 +52,7 @@ class Plan:
         patience: Seconds a query may take.
         times: Settings of leases, reconciler and sweeper.
         redis_forgets: Redis loses its file with each kill.
+        gently: Workers are asked to stop, with SIGTERM, instead.
     """
 
     works: Library
@@ -63,6 +64,7 @@ class Plan:
     patience: float = 60.0
     times: dict[str, str] = field(default_factory=lambda: dict(QUICK))
     redis_forgets: bool = False
+    gently: bool = False
     victims: tuple[str, ...] = (*ROLES, REDIS)
 
     def order(self) -> Iterator[tuple[str, float]]:
@@ -82,7 +84,8 @@ class Outcome:
 
     Attributes:
         problems: What callers saw that must not be.
-        rescues: Seconds until abandoned work was taken up again.
+        noticed: Seconds until abandoned work was sent again.
+        rescues: Seconds until it was taken up again, behind what was sent before it.
         unrescued: What never was.
     """
 
@@ -91,6 +94,7 @@ class Outcome:
     killed: dict[str, int]
     counts: dict[str, int]
     queries: dict[str, int]
+    noticed: list[float]
     rescues: list[float]
     unrescued: list[str]
     exits: dict[str, list[int]]
@@ -110,6 +114,7 @@ class Outcome:
             "failed": self.findings.failed[:20],
             "problems": self.problems,
             "chunks": self.chunks,
+            "sent_again": spread(self.noticed),
             "rescued": spread(self.rescues),
             "never_rescued": self.unrescued,
             "workers_that_ended_by_themselves": self.exits,
@@ -158,11 +163,12 @@ class Storm:
             writers = [one.counts for one in callers if isinstance(one, Writer)]
             askers = [one.counts for one in callers if isinstance(one, Asker)]
             return Outcome(
-                findings=check(account, seen, self._plan.works.text),
+                findings=check(account, seen, self._plan.works.text, jobs_may_vanish=self._plan.redis_forgets),
                 problems=[problem for one in callers for problem in one.problems],
                 killed=dict(self._killed),
                 counts=dict(sum(writers, Counter[str]())),
                 queries=dict(sum(askers, Counter[str]())),
+                noticed=watch.noticed,
                 rescues=watch.seconds,
                 unrescued=watch.stop(),
                 exits={role: worker.exits for role, worker in self.workers.items() if worker.exits},
@@ -224,7 +230,10 @@ class Storm:
     def _kill_worker(self, role: Role, watch: RescueWatch) -> int:
         worker = self.workers[role]
         worker.wait_ready()
-        worker.kill()
+        if self._plan.gently:
+            worker.stop()
+        else:
+            worker.kill()
         account = read(self._ledger_file)
         held = watch.killed(role, [one for one in account.asked if one not in account.ended])
         worker.start()

@@ -29,5 +29,5 @@ def test_a_storm_of_kills_loses_and_doubles_nothing(servers: Servers, tmp_path: 
     assert outcome.counts["editions"] >= len(plan.works)
     assert outcome.counts["deletions"] > 0
     assert outcome.queries["query done"] > 0
-    assert max(outcome.rescues, default=0.0) < RESCUED_SECONDS
+    assert max(outcome.noticed, default=0.0) < RESCUED_SECONDS
     assert outcome.exits == {}, "a worker ended by itself"

@@ -13,7 +13,7 @@ from ulid import ULID
 
 from second_opinion import Client
 from second_opinion.schemas.document import AcceptOutcome
-from second_opinion.schemas.errors import OpinionError, UnknownDocument
+from second_opinion.schemas.errors import OpinionError, UnknownDocument, UnknownJob
 from second_opinion.schemas.messages import AcceptDocuments
 from second_opinion.workers.app import make_app
 from second_opinion.workers.queue import CeleryTaskQueue
@@ -190,9 +190,13 @@ class Asker(Caller):
             time.sleep(PAUSE_SECONDS)  # The collection is not there yet.
             return
         self._ledger.asked(job_id)
-        job = self._insist(lambda: client.wait(job_id, timeout=self._patience))
-        while not job.is_terminal:
-            job = self._insist(lambda: client.wait(job_id, timeout=1.0))
+        try:
+            job = self._insist(lambda: client.wait(job_id, timeout=self._patience))
+            while not job.is_terminal:
+                job = self._insist(lambda: client.wait(job_id, timeout=1.0))
+        except UnknownJob:
+            self.counts["query not_found"] += 1
+            return
         self._ledger.ended(job_id, *digest(job))
         self.counts[f"query {job.state.value}{f' {job.error.code}' if job.error else ''}"] += 1
         editions: dict[str, set[Any]] = {}

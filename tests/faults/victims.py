@@ -120,6 +120,8 @@ class WorkerProcess:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        if self.process.returncode:
+            self.exits.append(self.process.returncode)
 
     def tend(self) -> None:
         """Start it again if it has ended by itself, as a supervisor does."""
