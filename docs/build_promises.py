@@ -1,0 +1,152 @@
+"""Writes `docs/promises.md` from the result files of `benchmarks/results`: `python docs/build_promises.py`.
+
+A test compares the page with what is committed, so that no figure in it is typed in.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "promises.md"
+RESULTS = ROOT / "benchmarks" / "results"
+NOT_YET = "no long run is on record"
+HEAD = """\
+<!-- Made by docs/build_promises.py from benchmarks/results; run the long form again instead of changing it. -->
+# Promises
+
+What is accepted will be searchable, or its failure will be visible with a reason. A query that was submitted ends.
+Each promise has a fault that tries to break it, a test that does so in a short form with every build, and a long form
+by one command.
+
+Where a run of n trials found nothing, the true rate is below 3/n with 95 % confidence: the rule of three. That is the
+bound given here, and with few trials it is a wide one. A kill that hits an idle worker proves little, so the last
+column says how many pieces of work were hit.
+
+| promise | fault | test | last long run |
+| --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One row.
+
+    Attributes:
+        test: The short form, by its path.
+        result: Name of the result file of the long form; None where there is only the short one.
+    """
+
+    promise: str
+    fault: str
+    test: str
+    result: str | None = None
+
+
+PROMISES = (
+    Promise(
+        "No accepted document is lost, doubled, mixed or orphaned; no document or query is stuck",
+        "SIGKILL of every role and of Redis (with its append-only file) while callers write, delete and ask",
+        "tests/faults/test_kills.py",
+        "kills",
+    ),
+    Promise(
+        "No accepted document is lost with Redis; queries end or are `unknown_job`",
+        "Redis killed, and its file removed",
+        "tests/faults/test_restarts.py",
+        "redis_lost",
+    ),
+    Promise(
+        "A worker that is asked to stop ends in time; no query fails for it",
+        "SIGTERM to each role in turn",
+        "tests/faults/test_restarts.py",
+    ),
+    Promise(
+        "What a frozen worker does when it wakes changes nothing",
+        "SIGSTOP and SIGCONT",
+        "tests/acceptance/test_rescued_query.py",
+    ),
+    Promise(
+        "A worker that runs out of memory, or hangs in native code, is replaced, and its work is done",
+        "all of it in each role, hangs that hold the interpreter among them",
+        "tests/faults/test_broken_workers.py",
+    ),
+    Promise(
+        "A document that ends its workers is parked after three attempts alone; those beside it are not",
+        "a document whose worker ends again and again, in company and alone",
+        "tests/integration/ingest/test_crashes.py",
+    ),
+    Promise(
+        "A full system says so, with the seconds to wait, and documents never close the door to queries",
+        "queues at their bounds; Redis at its share of memory",
+        "tests/integration/query/test_full.py",
+    ),
+    Promise(
+        "The same holds for every order of events that a scheduler can make",
+        "crashes at every external call, messages lost, doubled and reordered, by seed",
+        "tests/simulation/test_simulation.py",
+    ),
+    Promise(
+        "These checks find damage where there is some",
+        "known bugs put back one at a time; damage done to what the checker reads",
+        "tests/simulation/test_known_bugs.py",
+    ),
+)
+
+
+def page() -> str:
+    """Return the whole page."""
+    return HEAD + "".join(map(_row, PROMISES)) + _how()
+
+
+def _row(one: Promise) -> str:
+    return f"| {one.promise} | {one.fault} | `{one.test}` | {_last(one.result)} |\n"
+
+
+def _last(name: str | None) -> str:
+    if name is None:
+        return "short form only"
+    path = RESULTS / f"{name}.json"
+    return _told(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else NOT_YET
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    kills, found, rescued = sum(result["kills"].values()), result["found"], result["rescued"]
+    wrong = {name: count for name, count in found.items() if count and name != "failed"}
+    queries = {name.removeprefix("query "): count for name, count in result["queries"].items()}
+    sent = f"{result['acknowledged']:,} acknowledgements on {result['documents']:,} documents"
+    parts = [
+        f"{result['date']}, seed {result['seed']}: {kills} kills ({_counts(result['kills'])}), {sent}",
+        f"found: {_counts(wrong) if wrong else 'nothing'}; failed visibly: {found['failed']}",
+        f"queries: {_counts(queries)}",
+    ]
+    if bounds := result["bounds_95"]:
+        lost, faulty = bounds["loss_per_acknowledgement"], bounds["faulty_kills"]
+        parts.append(f"bounds: loss below {lost:.2g} an acknowledgement, damage below {faulty:.2g} a kill")
+    if rescued["count"]:
+        sent = result.get("sent_again", {})
+        told = f"sent again p95 {sent['p95']} s, max {sent['max']} s; " if sent.get("count") else ""
+        parts.append(
+            f"{rescued['count']} pieces of work abandoned: {told}taken up again p50 {rescued['p50']} s, "
+            f"p95 {rescued['p95']} s, max {rescued['max']} s"
+        )
+    parts.append(f"load of the machine when the result was written: {result['load_before'][0]}")
+    return "; ".join(parts)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _how() -> str:
+    return """
+The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`, and
+`python -m second_opinion.testing.simulation`. Abandoned work is sent again behind what waits already, so the time until
+it is taken up again grows with the backlog.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
