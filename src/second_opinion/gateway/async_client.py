@@ -1,8 +1,9 @@
 """The Python client for asyncio: the same calls, awaited. Waiting for a job takes no thread."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar
@@ -59,6 +60,16 @@ class AsyncClient:
     async def submit_documents(self, documents: Iterable[DocumentLike]) -> list[Receipt]:
         """Send documents and return a receipt for each, in order."""
         return await self._run(self._client.submit_documents, documents)
+
+    @asynccontextmanager
+    async def bulk_load(self, collection: str = DEFAULT_COLLECTION) -> AsyncIterator[None]:
+        """Fill a collection for the first time in this context: without replicas and periodic refreshes."""
+        load = self._client.bulk_load(collection)
+        await self._run(load.__enter__)
+        try:
+            yield
+        finally:
+            await self._run(load.__exit__, None, None, None)
 
     async def delete_document(
         self, document_id: str, *, collection: str = DEFAULT_COLLECTION, source_version: int | None = None

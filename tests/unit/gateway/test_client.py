@@ -56,6 +56,28 @@ def test_both_clients_have_the_same_calls() -> None:
     assert asynchronous == sync
 
 
+async def test_a_bulk_load_ends_with_its_context(system: MemorySystem) -> None:
+    """Also when the body fails, for threads and for asyncio."""
+
+    def is_loading() -> bool:
+        return system.client.collection("archive").load is not None
+
+    client = AsyncClient(parts=system.parts)
+
+    async def fail() -> None:
+        async with client.bulk_load("archive"):
+            assert is_loading()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert not is_loading()
+    with system.client.bulk_load("archive"):
+        assert is_loading()
+    assert not is_loading()
+    await client.close()
+
+
 def test_receipts_come_in_order_and_rejects_stop_nothing(system: MemorySystem) -> None:
     """Each document has a receipt in its place; a bad one is rejected with its reason."""
     sent: list[Any] = [

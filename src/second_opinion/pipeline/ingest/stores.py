@@ -54,7 +54,7 @@ class Policy:
     commit_seconds: float = 0.5
     slice_chunks: int = 64
     group_bytes: int = 8 * 1024 * 1024
-    message_documents: int = 16
+    message_documents: int = 32
     grace_seconds: float = 600.0
     tombstone_seconds: float = 7 * 86_400.0
     patience_seconds: float = 600.0
