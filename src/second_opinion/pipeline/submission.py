@@ -19,7 +19,7 @@ from second_opinion.pipeline.ports import (
     no_guard,
 )
 from second_opinion.schemas.collection import QueryDefaults
-from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable, UnknownReranker
+from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable, UnknownJob, UnknownReranker
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import MAX_QUERY_CHARACTERS, JobId, Query, QueryRequest
 
@@ -130,7 +130,7 @@ class QueryDesk:
         try:
             self._queue.retrieve(job.job_id)
         except BrokerUnavailable as problem:
-            # A job that cannot be recorded as failed expires; the caller hears of the broker either way.
-            with suppress(JobStoreUnavailable):
+            # A job that cannot be recorded as failed expires, or went with its Redis; the caller hears of the broker.
+            with suppress(JobStoreUnavailable, UnknownJob):
                 self._jobs.finish(job.job_id, JobState.FAILED, at=self._clock.now(), error=problem.info())
             raise

@@ -67,7 +67,8 @@ class MemoryBroker:
 
     def due(self, queue: str) -> bool:
         """Tell whether a message of a queue can be taken."""
-        return any(delivery.due_at <= self._clock.now() for delivery in self._waiting[queue])
+        waiting = self._waiting.get(queue)
+        return waiting is not None and any(one.due_at <= self._clock.now() for one in waiting)
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue, those held left out."""

@@ -22,6 +22,7 @@ class MemoryChunks:
         self._lock = Lock()
         self._stored: dict[str, dict[str, IndexedChunk]] = {}
         self._visible: dict[str, dict[str, IndexedChunk]] = {}
+        self._hits: dict[int, tuple[IndexedChunk, ChunkHit]] = {}
 
     def write(self, index: str, chunks: Sequence[IndexedChunk]) -> list[ErrorInfo | None]:
         """Write chunks; return an error or None for each."""
@@ -43,14 +44,14 @@ class MemoryChunks:
     def search(self, request: SearchRequest) -> SearchHits:
         """Search both lists with the same filters."""
         chunks = [chunk for chunk in self._visible.get(request.index, {}).values() if _fits(chunk, request)]
-        bm25 = _listed(_by_words(request, chunks), request.depth) if request.bm25 else ()
-        knn = _listed(_by_vector(request, chunks), request.depth) if request.knn else ()
+        bm25 = self._listed(_by_words(request, chunks), request.depth) if request.bm25 else ()
+        knn = self._listed(_by_vector(request, chunks), request.depth) if request.knn else ()
         return SearchHits(bm25, knn, bm25_full=len(bm25) >= request.depth, knn_full=len(knn) >= request.depth)
 
     def get(self, index: str, chunk_ids: Sequence[str]) -> dict[str, ChunkHit]:
         """Return chunks by id."""
         stored = self._stored.get(index, {})
-        return {chunk_id: _hit(stored[chunk_id]) for chunk_id in chunk_ids if chunk_id in stored}
+        return {chunk_id: self._hit(stored[chunk_id]) for chunk_id in chunk_ids if chunk_id in stored}
 
     def embeddings(self, index: str, keys: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors that were written under these `embedding_key`s and are visible, each of shape (dims,)."""
@@ -73,14 +74,17 @@ class MemoryChunks:
         names = sorted(name for name in sets if after is None or name > after)
         return [sets[name] for name in names[:limit]]
 
+    def _listed(self, scored: Mapping[str, tuple[float, IndexedChunk]], depth: int) -> tuple[ListedHit, ...]:
+        best = sorted(scored.values(), key=lambda pair: (-pair[0], pair[1].chunk_id))[:depth]
+        return tuple(ListedHit(rank, score, self._hit(chunk)) for rank, (score, chunk) in enumerate(best, start=1))
 
-def _hit(chunk: IndexedChunk) -> ChunkHit:
-    return ChunkHit.model_validate(chunk.model_dump(exclude={"vector", "embedding_key", "written_at"}))
-
-
-def _listed(scored: Mapping[str, tuple[float, IndexedChunk]], depth: int) -> tuple[ListedHit, ...]:
-    best = sorted(scored.values(), key=lambda pair: (-pair[0], pair[1].chunk_id))[:depth]
-    return tuple(ListedHit(rank, score, _hit(chunk)) for rank, (score, chunk) in enumerate(best, start=1))
+    def _hit(self, chunk: IndexedChunk) -> ChunkHit:
+        """Return a chunk as searches give it back; made once, since simulations search the same ones all the time."""
+        known = self._hits.get(id(chunk))
+        if known is None or known[0] is not chunk:
+            made = ChunkHit.model_validate(chunk.model_dump(exclude={"vector", "embedding_key", "written_at"}))
+            known = self._hits[id(chunk)] = (chunk, made)
+        return known[1]
 
 
 def _words(text: str) -> set[str]:

@@ -12,6 +12,7 @@ from second_opinion.testing.simulation.scheduler import Crash, Process, Schedule
 
 LATE_SECONDS: Final = 8.0
 DOWN_SECONDS: Final = 0.5
+SLUGGISH_SECONDS: Final = 6.0
 SLOW_SECONDS: Final = 1.5
 VERY_SLOW_SECONDS: Final = 14.0
 VERY_SLOW_FROM: Final = 0.8
@@ -35,6 +36,7 @@ class Sea:
         drawn: How many faults were drawn, those that were spared included.
         down: Until when (Unix seconds) each server answers nobody.
         pace: Seconds that a call takes at the most.
+        sluggish: The one call whose answers take seconds more.
         after: Told of each call that had its effect: its name, arguments, named arguments and answer.
     """
 
@@ -48,6 +50,7 @@ class Sea:
     drawn: int = 0
     down: dict[str, float] = field(default_factory=dict)
     pace: float = 0.0
+    sluggish: str = ""
     paces: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - has to be repeatable
     after: list[Watch] = field(default_factory=list)
 
@@ -129,7 +132,10 @@ class _Call:
             raise self.error(f"{self.server} is down")
         sea.tell(f"{self.name}({_shown(args)})")
         if fault is None or not sea.strikes(number, f"{fault.kind} at {self.name} of {sea.scheduler.actor}"):
-            return self._effect(args, kwargs)
+            answer = self._effect(args, kwargs)
+            if self.name == sea.sluggish:
+                sea.scheduler.sleep(SLUGGISH_SECONDS * sea.paces.random())
+            return answer
         return self._strike(fault, args, kwargs)
 
     def _strike(self, fault: Fault, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from second_opinion.testing.simulation.faults import Fates
 from second_opinion.testing.simulation.world import World
 
 FREEZE_SECONDS: Final = 45.0
+INDEXING_SHARE: Final = 0.5
 OUTAGE_SECONDS: Final = 12.0
 WORKERS: Final = frozenset({"index", "extract", "maintenance", "retrieve", "rerank"})
 
@@ -35,6 +36,8 @@ class Fate:
             "elasticsearch down": self._elasticsearch_down,
             "redis down": self._redis_down,
             "redis empty": self._redis_empty,
+            "reranker down": self._reranker_down,
+            "candidates gone": self._candidates_gone,
         }
         scheduler = world.sea.scheduler
         while True:
@@ -58,7 +61,9 @@ class Fate:
 
     def _freeze(self, rng: random.Random) -> str | None:
         workers = [name for name, (process, _) in sorted(self.world.living.items()) if process.role in WORKERS]
-        name, seconds = rng.choice(workers), rng.uniform(1.0, FREEZE_SECONDS)
+        indexing = [name for name in workers if name.startswith("index")]
+        name = rng.choice(indexing if rng.random() < INDEXING_SHARE else workers)
+        seconds = rng.uniform(1.0, FREEZE_SECONDS)
         process, _ = self.world.living[name]
         process.frozen_until = self.world.sea.scheduler.now + seconds
         return f"{name} stands still for {seconds:.0f} s"
@@ -99,6 +104,13 @@ class Fate:
 
     def _redis_down(self, rng: random.Random) -> str:
         return self._down("redis", rng.uniform(0.5, OUTAGE_SECONDS))
+
+    def _candidates_gone(self, _: random.Random) -> str:
+        self.world.candidates.clear()
+        return "candidates are gone"
+
+    def _reranker_down(self, rng: random.Random) -> str:
+        return self._down("reranker", rng.uniform(0.5, OUTAGE_SECONDS))
 
     def _down(self, server: str, seconds: float) -> str:
         self.world.sea.down[server] = self.world.sea.scheduler.now + seconds

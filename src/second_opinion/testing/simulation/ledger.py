@@ -160,6 +160,10 @@ class Ledger:
             self._labels[written.write_set] = next(str(label) for label in labels)
         return labels
 
+    def label_of_set(self, write_set: str) -> str | None:
+        """Return what a set that was committed says."""
+        return self._labels.get(write_set)
+
     def held_between(self, key: str, first: int, last: int) -> list[WriteSet | None]:
         """Return what was committed at any moment from `first` to `last`."""
         history = self.committed.get(key, [])

@@ -13,11 +13,14 @@ from second_opinion.pipeline.ingest import Acceptance
 from second_opinion.pipeline.ingest.retry import retry_failed
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.document import DocumentState
+from second_opinion.testing.simulation.answers import Answers
+from second_opinion.testing.simulation.askers import Asker, questions
 from second_opinion.testing.simulation.boundary import Sea
 from second_opinion.testing.simulation.checks import check_documents, check_leftovers
 from second_opinion.testing.simulation.clients import Client, scripts
 from second_opinion.testing.simulation.fates import Fate
 from second_opinion.testing.simulation.faults import Fates, NoFaults, SeededFaults
+from second_opinion.testing.simulation.query_side import QuerySide
 from second_opinion.testing.simulation.scheduler import Process, Scheduler
 from second_opinion.testing.simulation.world import POLICY, World
 
@@ -28,7 +31,21 @@ LOOK_SECONDS: Final = 10.0
 PACES: Final = (0.0, 0.0, 0.2, 1.0, 2.0, 3.0)
 FAULT_RATES: Final = (0.005, 0.02, 0.05, 0.1)
 FATE_PAUSES: Final = (6.0, 6.0, 20.0)
+SLUGGISH: Final = (
+    "",
+    "",
+    "chunks.search",
+    "chunks.search",
+    "documents.get",
+    "chunks.write",
+    "chunks.refresh",
+    "contents.create",
+    "documents.swap",
+    "candidates.put",
+    "reranker.score_in_time",
+)
 INDEX_WORKERS: Final = (1, 2, 2)
+ASKERS: Final = (0, 1, 3)
 STICKINESS: Final = (0.0, 0.5, 0.9)
 
 
@@ -78,11 +95,22 @@ class Simulation:
         faults = SeededFaults(self.seed, rng.choice(FAULT_RATES))
         trace: list[str] | None = [] if self.traced else None
         digest = hashlib.blake2b(digest_size=16)
-        self._sea = Sea(scheduler, faults, trace=trace, digest=digest, pace=rng.choice(PACES), spared=self.spared)
+        self._sea = Sea(
+            scheduler,
+            faults,
+            trace=trace,
+            digest=digest,
+            pace=rng.choice(PACES),
+            sluggish=rng.choice(SLUGGISH),
+            spared=self.spared,
+        )
         self._rng = rng
         self._scheduler = scheduler
         self._faulty_seconds = FAULTY_SECONDS * (1.0 + self._sea.pace / 2)
         self.world = World(self.seed, self._sea)
+        self._side = QuerySide(self.world)
+        self.answers = Answers(self.world)
+        self._sea.after.append(self.answers.watch)
 
     def run(self) -> Report:
         """Run to the end."""
@@ -115,13 +143,14 @@ class Simulation:
         fate.stopped = True
         self._sea.faults = NoFaults()
         self._sea.down.clear()
-        self._sea.pace = 0.0
+        self._sea.pace, self._sea.sluggish = 0.0, ""
         settled_after = self._settle()
         world.embedder.mended = True
         parked = self._bring_back()
         if parked:
             self._settle()
         scheduler.run(POLICY.grace_seconds + 2 * LOOK_SECONDS + 20.0)
+        self.answers.check()
         check_documents(world)
         check_leftovers(world)
         return settled_after, parked
@@ -132,15 +161,26 @@ class Simulation:
         for number in range(self._rng.choice(INDEX_WORKERS)):
             world.start(f"index-{number}", "index", world.begin_index)
         for number in range(2):
-            world.start(f"maintenance-{number}", "maintenance", world.begin_maintenance)
+            world.start(f"maintenance-{number}", "maintenance", self._begin_maintenance)
         world.start("extract-0", "extract", world.begin_extract)
+        world.start("retrieve-0", "retrieve", self._side.begin_retrieve)
+        world.start("rerank-0", "rerank", self._side.begin_rerank)
         for number, batches in enumerate(scripts(self._rng)):
             client = Client(world, batches, random.Random(f"client {number} {self.seed}"))  # noqa: S311 - repeatable
             world.start(f"client-{number}", "client", client.begin)
+        for number in range(self._rng.choice(ASKERS)):
+            name = f"asker-{number}"
+            rng = random.Random(f"{name} {self.seed}")  # noqa: S311 - repeatable
+            asker = Asker(world, self._side, self.answers, questions(rng, name), rng)
+            world.start(name, "client", asker.begin)
         scheduler.spawn("supervisor", undying, world.supervise)
         fate = Fate(world, Fates(self.seed), longest_pause=self._rng.choice(FATE_PAUSES))
         scheduler.spawn("fate", undying, fate.run)
         return fate
+
+    def _begin_maintenance(self, process: Process) -> None:
+        self.world.begin_maintenance(process)
+        self._side.begin_rescue(process)
 
     def _settle(self) -> float:
         """Run until nothing is left to be done; return how long that took."""

@@ -154,20 +154,22 @@ class Scheduler:
     def _choose(self) -> Actor | None:
         """Return who runs next; None when the time is over or nobody ever will."""
         while self._now < self._until and self._actors:
-            able = [actor for actor in self._actors if self._is_able(actor)]
+            now = self._now
+            able = [
+                actor
+                for actor in self._actors
+                if (process := actor.process).dead
+                or (
+                    process.frozen_until <= now
+                    and (actor.wake_at <= now or ((ready := actor.ready) is not None and ready()))
+                )
+            ]
             if able:
                 if self._current in able and self._rng.random() < self._stickiness:
                     return self._current
                 return able[self._rng.randrange(len(able))]
             self._now = min(self._until, *(max(a.wake_at, a.process.frozen_until) for a in self._actors))
         return None
-
-    def _is_able(self, actor: Actor) -> bool:
-        if actor.process.dead:
-            return True
-        if actor.process.frozen_until > self._now:
-            return False
-        return actor.wake_at <= self._now or (actor.ready is not None and actor.ready())
 
     def _hand(self, following: Actor | None) -> None:
         self._current = following

@@ -27,10 +27,11 @@ from second_opinion.testing.chunks import MemoryChunks
 from second_opinion.testing.collections import MemoryCollections
 from second_opinion.testing.documents import MemoryContents, MemoryDocuments
 from second_opinion.testing.ingest import CountingIds
+from second_opinion.testing.jobs import MemoryCandidates, MemoryJobs
 from second_opinion.testing.models import WordEmbedder
 from second_opinion.testing.simulation.boundary import Boundary, Sea
 from second_opinion.testing.simulation.ledger import DEADLY, UNREADABLE, Ledger
-from second_opinion.testing.simulation.scheduler import ActorCondition, Crash, Process, ProcessClock
+from second_opinion.testing.simulation.scheduler import NEVER, ActorCondition, Crash, Process, ProcessClock
 
 POLICY: Final = Policy(
     lease_seconds=10.0,
@@ -46,7 +47,8 @@ POLICY: Final = Policy(
     patience_seconds=60.0,
 )
 """Short patience, so that leases, grace times and backoffs end within a run; small groups, so that there are many."""
-VISIBILITY_SECONDS: Final = 120.0
+RESULT_SECONDS: Final = 86_400.0
+VISIBILITY_SECONDS: Final = (120.0, 3_600.0)
 LISTING_LAG: Final = 1.0
 RECONCILE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 10.0
@@ -90,6 +92,7 @@ class World:
     Attributes:
         living: The processes that should run, by name, with how to start each again.
         retired: Names of those that stay as they are when they end.
+        redis: How often Redis lost everything.
     """
 
     seed: int
@@ -98,6 +101,7 @@ class World:
     living: dict[str, tuple[Process, Callable[[Process], None]]] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
     restarts: int = 0
+    redis: int = 0
 
     def __post_init__(self) -> None:
         """Put up the servers and an empty collection."""
@@ -105,7 +109,9 @@ class World:
         self.rng = random.Random(f"world {self.seed}")  # noqa: S311 - has to be repeatable
         self.embedder = MoodyEmbedder()
         self.clock = ProcessClock(scheduler, Process("servers"))
-        self.broker = MemoryBroker(clock=self.clock, visibility_timeout=VISIBILITY_SECONDS)
+        self.broker = MemoryBroker(clock=self.clock, visibility_timeout=self.rng.choice(VISIBILITY_SECONDS))
+        self.jobs = MemoryJobs(clock=self.clock, result_ttl=RESULT_SECONDS)
+        self.candidates = MemoryCandidates()
         spec = self.embedder.spec
         fingerprint = IndexFingerprint(
             embedding_model=spec.model,
@@ -254,14 +260,21 @@ class World:
     def is_settled(self) -> bool:
         """Tell whether nothing is left to be done."""
         received = self.stores.documents.listed(DEFAULT_COLLECTION, state="received", after=None, limit=1)
-        return not (received or self.broker.waiting() or self.broker.held())
+        return not (received or self.broker.waiting() or self._unfinished())
+
+    def _unfinished(self) -> list[str]:
+        return self.jobs.unfinished(submitted_before=NEVER, limit=9)
 
     def unsettled(self) -> str:
         """Say what is left to be done."""
         received = self.stores.documents.listed(DEFAULT_COLLECTION, state="received", after=None, limit=9)
         documents = [f"{one.document_id}@{one.target} attempt {one.attempts}" for one in received]
-        return f"documents {documents}, {len(self.broker.waiting())} messages, {len(self.broker.held())} held"
+        messages = f"{len(self.broker.waiting())} messages, {len(self.broker.held())} held"
+        return f"documents {documents}, queries {self._unfinished()}, {messages}"
 
     def lose_redis(self) -> None:
         """Lose everything that Redis keeps."""
+        self.redis += 1
         self.broker.clear()
+        self.jobs.clear()
+        self.candidates.clear()
