@@ -7,21 +7,27 @@ from pathlib import Path
 
 import click
 
+from second_opinion.testing.simulation.crash_points import KINDS, every_call, pairs
 from second_opinion.testing.simulation.run import Report, simulate
 
 TRACE_LINES = 80
+PAIRS = 500
 
 
 @click.command()
 @click.option("--seeds", default=500, show_default=True, help="How many seeds, from --first on.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, help="One seed only, told whole.")
+@click.option("--crash-points", is_flag=True, help="A crash at every call, and at 500 pairs, in place of seeds.")
 @click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="A JSON file for the figures.")
-def main(seeds: int, first: int, seed: int | None, into: Path | None) -> None:
+def main(seeds: int, first: int, seed: int | None, *, crash_points: bool, into: Path | None) -> None:
     """Run seeds; tell of the first broken promise with the fewest faults that break it, and end with 1."""
     if seed is not None:
         seeds, first = 1, seed
     started = time.process_time()
+    if crash_points:
+        _tell(_crash_figures(started), into)
+        return
     reports: list[Report] = []
     for number in range(first, first + seeds):
         reports.append(simulate(number))
@@ -29,10 +35,7 @@ def main(seeds: int, first: int, seed: int | None, into: Path | None) -> None:
             explain(number)
             raise SystemExit(1)
     seconds = time.process_time() - started
-    figures = _figures(reports, first, seconds)
-    click.echo(json.dumps(figures, indent=2))
-    if into is not None:
-        into.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _tell(_figures(reports, first, seconds), into)
 
 
 def explain(seed: int) -> None:
@@ -57,6 +60,23 @@ def fewest_faults(seed: int) -> Collection[int]:
         if simulate(seed, spared=spared | {number}).violations:
             spared.add(number)
     return spared
+
+
+def _tell(figures: dict[str, float], into: Path | None) -> None:
+    click.echo(json.dumps(figures, indent=2))
+    if into is not None:
+        into.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _crash_figures(started: float) -> dict[str, float]:
+    runs = [run for kind in KINDS for run in every_call(kind)]
+    calls = len(runs) // len(KINDS)
+    runs += pairs(PAIRS, within=calls)
+    broken = [run for run in runs if run.violations]
+    for run in broken:
+        click.echo(f"{run.kind} at {run.calls}: {run.violations[0]}", err=True)
+    seconds = round(time.process_time() - started, 1)
+    return {"calls": calls, "pairs": PAIRS, "runs": len(runs), "broken_promises": len(broken), "cpu_seconds": seconds}
 
 
 def _figures(reports: list[Report], first: int, seconds: float) -> dict[str, float]:

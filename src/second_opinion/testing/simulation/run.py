@@ -19,7 +19,7 @@ from second_opinion.testing.simulation.boundary import Sea
 from second_opinion.testing.simulation.checks import check_documents, check_leftovers
 from second_opinion.testing.simulation.clients import Client, scripts
 from second_opinion.testing.simulation.fates import Fate
-from second_opinion.testing.simulation.faults import Fates, NoFaults, SeededFaults
+from second_opinion.testing.simulation.faults import Fates, FaultSource, NoFaults, SeededFaults
 from second_opinion.testing.simulation.query_side import QuerySide
 from second_opinion.testing.simulation.scheduler import Process, Scheduler
 from second_opinion.testing.simulation.world import POLICY, World
@@ -81,18 +81,20 @@ class Simulation:
         seed: Decides everything.
         spared: Numbers of faults that do not happen, though drawn.
         traced: Keep the trace.
+        chosen: Faults at chosen calls; then nothing else goes wrong, and nothing is slow.
     """
 
     seed: int
     spared: Collection[int] = ()
     traced: bool = False
+    chosen: FaultSource | None = None
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
         """Put up the system."""
         rng = random.Random(f"run {self.seed}")  # noqa: S311 - has to be repeatable
         scheduler = Scheduler(self.seed, stickiness=rng.choice(STICKINESS))
-        faults = SeededFaults(self.seed, rng.choice(FAULT_RATES))
+        faults: FaultSource = SeededFaults(self.seed, rng.choice(FAULT_RATES))
         trace: list[str] | None = [] if self.traced else None
         digest = hashlib.blake2b(digest_size=16)
         self._sea = Sea(
@@ -104,6 +106,8 @@ class Simulation:
             sluggish=rng.choice(SLUGGISH),
             spared=self.spared,
         )
+        if self.chosen is not None:
+            self._sea.faults, self._sea.pace, self._sea.sluggish = self.chosen, 0.0, ""
         self._rng = rng
         self._scheduler = scheduler
         self._faulty_seconds = FAULTY_SECONDS * (1.0 + self._sea.pace / 2)
@@ -138,7 +142,7 @@ class Simulation:
         world, scheduler = self.world, self._scheduler
         fate = self._begin()
         scheduler.run(self._faulty_seconds)
-        while self._sea.drawn < LEAST_FAULTS:
+        while self.chosen is None and self._sea.drawn < LEAST_FAULTS:
             scheduler.run(LOOK_SECONDS)
         fate.stopped = True
         self._sea.faults = NoFaults()
@@ -175,7 +179,8 @@ class Simulation:
             world.start(name, "client", asker.begin)
         scheduler.spawn("supervisor", undying, world.supervise)
         fate = Fate(world, Fates(self.seed), longest_pause=self._rng.choice(FATE_PAUSES))
-        scheduler.spawn("fate", undying, fate.run)
+        if self.chosen is None:
+            scheduler.spawn("fate", undying, fate.run)
         return fate
 
     def _begin_maintenance(self, process: Process) -> None:
@@ -227,6 +232,8 @@ def _repeatable(seed: int) -> Iterator[None]:
         random.setstate(state)
 
 
-def simulate(seed: int, *, spared: Collection[int] = (), traced: bool = False) -> Report:
+def simulate(
+    seed: int, *, spared: Collection[int] = (), traced: bool = False, chosen: FaultSource | None = None
+) -> Report:
     """Run one simulation."""
-    return Simulation(seed, spared, traced).run()
+    return Simulation(seed, spared, traced, chosen).run()
