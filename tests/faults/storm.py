@@ -33,6 +33,7 @@ QUICK: Final = {
     "reconcile_seconds": "1",
     "sweep_seconds": "3",
     "sweep_grace_seconds": "8",
+    "deaf_seconds": "5",
 }
 """Times of a storm that has to be over soon."""
 USUAL: Final = {"sweep_seconds": "10", "sweep_grace_seconds": "45"}

@@ -55,3 +55,33 @@ class Deafness:
             return self._waiting() == 0
         except Exception:  # noqa: BLE001 - whatever keeps us from asking is no deafness
             return True
+
+
+class Absence:
+    """Notices a worker that has lost its broker and does not come back to it, although the broker answers.
+
+    Celery tries again after ever longer pauses, of half a minute at most; so what stays away for longer never comes.
+
+    Args:
+        limit: Seconds for which the broker answers a worker that has not come back.
+        answers: Asks the broker; raises when it does not answer.
+    """
+
+    def __init__(self, limit: float, answers: Callable[[], object]) -> None:
+        self._limit = limit
+        self._answers = answers
+        self._since: float | None = None
+        self._ask_at = 0.0
+
+    def __call__(self, now: float) -> bool:
+        """Look, now and then, at `now` (monotonic seconds)."""
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + ASK_SECONDS
+        try:
+            self._answers()
+        except Exception:  # noqa: BLE001 - whatever keeps it from answering keeps the worker away
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        return now - self._since > self._limit

@@ -13,7 +13,7 @@ from celery.worker import state
 
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.workers.app import make_app
-from second_opinion.workers.deafness import Deafness
+from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.logs import configure_logging
 from second_opinion.workers.routing import EXTRACT, RECONCILE, ROLES, Role, RoleSpec
 from second_opinion.workers.runner import TaskRunner
@@ -24,6 +24,8 @@ from second_opinion.workers.watchdog import Limits, Watchdog, touch
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS: Final = 5.0
+LONGEST_PAUSE: Final = 32.0
+"""Seconds that Celery waits at most before it looks for a lost broker again."""
 PREFORK_PROCESSES: Final = {"extract": 2, "maintenance": 1}
 
 
@@ -84,7 +86,8 @@ def _watch_consumption(app: Celery, watchdog: Watchdog, spec: RoleSpec, settings
             watchdog.is_deaf = deafness
 
         def stop(self, consumer: Any) -> None:  # noqa: ARG002 - celery's form
-            watchdog.is_deaf = lambda _: False
+            # An orderly stop has its grace time; whatever else stops a consumer has to start it again.
+            watchdog.is_deaf = Absence(settings.deaf_seconds + LONGEST_PAUSE, client.ping)
 
     app.steps["consumer"].add(Consumption)
 

@@ -122,7 +122,7 @@ class Watchdog:
         inference = INFERENCES.longest(now)
         if inference > self._limits.stall:
             self._end("inference_hangs", seconds=round(inference, 1))
-        if self.is_deaf(now):
+        if self._leave_at is None and self.is_deaf(now):
             self._end("worker_deaf")
         if self._leave_at is not None and now > self._leave_at:
             self._end("shutdown_overdue", tasks=[one.task for one in running])

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from second_opinion.pipeline.inferences import INFERENCES
-from second_opinion.workers.deafness import Deafness
+from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.watchdog import OVERDUE_EXIT, Limits, Watchdog, touch
 
 
@@ -144,3 +144,28 @@ def test_a_broker_that_is_away_is_no_deafness() -> None:
 
     deaf = Deafness(1.0, waiting=away, taken=lambda: 0, working=lambda: 0)
     assert not any(deaf(10.0 * second) for second in range(5))
+
+
+def test_a_worker_that_does_not_come_back_to_its_broker_is_left() -> None:
+    """While the broker is away a worker may be, too; once it answers, the worker has its time to come back."""
+    is_away = [True]
+
+    def ping() -> None:
+        if is_away[0]:
+            raise ConnectionError
+
+    absent = Absence(30.0, ping)
+    assert not any(absent(10.0 * second) for second in range(10))
+    is_away[0] = False
+    assert not absent(100.0)
+    assert not absent(129.0)
+    assert absent(131.5)
+
+
+def test_a_stopping_worker_is_not_deaf() -> None:
+    """A worker that was asked to stop takes no messages, and has its grace time all the same."""
+    left: list[int] = []
+    watchdog = Watchdog(Limits(task=100.0, shutdown_grace=50.0), leave=left.append, is_deaf=lambda _: True)
+    watchdog.shutting_down()
+    watchdog.check(time.monotonic() + 40.0)
+    assert left == []
