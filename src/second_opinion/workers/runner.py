@@ -38,8 +38,10 @@ class TaskRunner:
         """Return what the task of this thread calls to show that it goes on."""
         return self._watchdog.pulse()
 
-    def run(self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]) -> None:
-        """Decode `payload`, run `body`, and write one log line about it."""
+    def run(
+        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]
+    ) -> ErrorInfo | None:
+        """Decode `payload`, run `body`, write one log line about it, and return what went wrong."""
         started = time.perf_counter()
         facts: Facts = {}
         error: ErrorInfo | None = None
@@ -61,6 +63,7 @@ class TaskRunner:
                 tell("task_done", milliseconds=milliseconds, **facts)
             else:
                 log.warning("task_failed", milliseconds=milliseconds, code=error.code, error=error.message, **facts)
+        return error
 
 
 def _decode(model: type[MessageT], payload: object) -> MessageT:

@@ -1,13 +1,16 @@
 """Thin tasks: decode, call the pipeline, store. `register` binds those of one role to its parts."""
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from celery import Celery
+from celery.exceptions import Reject
 
 from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.errors import ErrorInfo
 from second_opinion.schemas.messages import (
     AcceptDocuments,
     ExtractDocument,
@@ -27,6 +30,8 @@ MessageT = TypeVar("MessageT", bound=Versioned)
 
 # An index task lets go a little before the watchdog would end its worker.
 SHARE_OF_LIMIT = 0.8
+PAUSE_SECONDS = 1.0
+"""How long a thread waits before it gives a message back: its queue would hand it out again at once."""
 
 
 class PerProcess(Generic[PartsT]):
@@ -43,6 +48,13 @@ class PerProcess(Generic[PartsT]):
         return self._opened[1]
 
 
+def give_back_when_transient(error: ErrorInfo | None) -> None:
+    """Give a message back to its queue if what failed may work later: what is sent by name is nowhere else yet."""
+    if error is not None and error.transient:
+        time.sleep(error.retry_after or PAUSE_SECONDS)
+        raise Reject(error.code, requeue=True)
+
+
 def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) -> None:
     """Register the tasks of a role. Roles with a thread pool open their parts now, models included.
 
@@ -51,16 +63,21 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
     """
 
     def bind(
-        task: str, model: type[MessageT], parts: PerProcess[PartsT], body: Callable[[MessageT, PartsT], Facts]
+        task: str,
+        model: type[MessageT],
+        parts: PerProcess[PartsT],
+        body: Callable[[MessageT, PartsT], Facts],
+        ended: Callable[[ErrorInfo | None], object] = lambda _error: None,
     ) -> None:
         @app.task(name=task, ignore_result=True)
         def run(payload: Any = None) -> None:
-            runner.run(task, model, payload if payload is not None else {}, lambda message: body(message, parts()))
+            given = payload if payload is not None else {}
+            ended(runner.run(task, model, given, lambda message: body(message, parts())))
 
     if role == "intake":
         callers = PerProcess(partial(bootstrap.callers, settings))
         callers()
-        bind(routing.ACCEPT, AcceptDocuments, callers, intake.accept_documents)
+        bind(routing.ACCEPT, AcceptDocuments, callers, intake.accept_documents, give_back_when_transient)
         bind(routing.SUBMIT_QUERY, SubmitQuery, callers, intake.submit_query)
     elif role == "extract":
         bind(
