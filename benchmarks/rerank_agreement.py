@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--candidates", type=int, default=100)
     chosen = parser.parse_args()
-    environment = environment_of([sys.argv[0], "--source", "MODEL", "--data", "DATA", "--queries", str(chosen.queries)])
+    sizes = ["--data", "DATA", "--queries", str(chosen.queries), "--candidates", str(chosen.candidates)]
+    environment = environment_of([sys.argv[0], "--source", "MODEL", *sizes])
     source = read_source(chosen.source)
     with tempfile.TemporaryDirectory() as folder:
         exported, is_bundled = exported_by(source, Path(folder))
