@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=(BUNDLED, FLOAT, TORCH, COHERE, TEI))
     chosen = parser.parse_args()
     source = ["--source", "MODEL"] if chosen.source else []
-    given = ["--data", "DATA", "--cross-encoder", chosen.cross_encoder.name, *source, "--queries", str(chosen.queries)]
+    sizes = ["--queries", str(chosen.queries), "--candidates", str(chosen.candidates)]
+    given = ["--data", "DATA", "--cross-encoder", chosen.cross_encoder.name, *source, *sizes]
     environment = environment_of([sys.argv[0], *given])
     lists = dev_lists(chosen.data, chosen.queries, chosen.candidates)
     with opened(chosen) as sides:
