@@ -19,7 +19,7 @@ def environment_of(arguments: list[str]) -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
     return {
-        "command": " ".join(["python", f"benchmarks/{Path(arguments[0]).name}", *arguments[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(arguments[0]).name}", *map(_portable, arguments[1:])]),
         "commit": commit.strip() + ("+changes" if changed.strip() else ""),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True)},
@@ -34,6 +34,11 @@ def write_result(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
+
+
+def _portable(argument: str) -> str:
+    """Return an argument without the folders of this machine."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _processor() -> str:
