@@ -54,11 +54,31 @@ class OpinionError(Exception):
 
 
 class TransientError(OpinionError):
-    """The same call may succeed later."""
+    """The same call may succeed later.
+
+    Args:
+        message: One sentence for people.
+        retry_after: Seconds that whoever refuses asks us to wait; the class's own when left out, None when unknown.
+        hint: What to do next.
+    """
 
     code = "transient_error"
     transient = True
     default_hint = "Try again in a moment."
+    default_retry_after: ClassVar[float | None] = None
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = self.default_retry_after if retry_after is None else retry_after
+
+    def info(self) -> ErrorInfo:
+        """Return this error as data, with the seconds to wait."""
+        return super().info().model_copy(update={"retry_after": self.retry_after})
+
+    @classmethod
+    def rebuild(cls, info: ErrorInfo) -> Self:
+        """Rebuild an error of this class."""
+        return cls(info.message, retry_after=info.retry_after, hint=info.hint)
 
 
 class PermanentError(OpinionError):

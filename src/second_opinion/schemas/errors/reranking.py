@@ -1,34 +1,13 @@
 """Rerankers, their models, and scores that cannot be used."""
 
-from typing import Self
-
-from second_opinion.schemas.errors.base import ErrorInfo, PermanentError, TransientError
+from second_opinion.schemas.errors.base import PermanentError, TransientError
 
 
 class RerankUnavailable(TransientError):
-    """The second opinion cannot be had right now. This is never the same as "nothing relevant".
-
-    Args:
-        message: One sentence for people.
-        retry_after: Seconds that whoever refuses asks us to wait; None when it does not say.
-        hint: What to do next.
-    """
+    """The second opinion cannot be had right now. This is never the same as "nothing relevant"."""
 
     code = "rerank_unavailable"
     default_hint = "Check the rerank workers: opinion doctor"
-
-    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
-
-    def info(self) -> ErrorInfo:
-        """Return this error as data, with the seconds to wait."""
-        return super().info().model_copy(update={"retry_after": self.retry_after})
-
-    @classmethod
-    def rebuild(cls, info: ErrorInfo) -> Self:
-        """Rebuild an error of this class."""
-        return cls(info.message, retry_after=info.retry_after, hint=info.hint)
 
 
 class RerankRateLimited(RerankUnavailable):

@@ -1,8 +1,6 @@
 """Servers that do not answer, are full, or hold something else than expected."""
 
-from typing import Self
-
-from second_opinion.schemas.errors.base import ErrorInfo, PermanentError, TransientError
+from second_opinion.schemas.errors.base import PermanentError, TransientError
 
 
 class StoreUnavailable(TransientError):
@@ -40,28 +38,11 @@ class ContentMissing(TransientError):
 
 
 class Overloaded(TransientError):
-    """The system is full.
-
-    Args:
-        message: One sentence for people.
-        retry_after: Seconds to wait before the next try.
-        hint: What to do next.
-    """
+    """The system is full; there is always a time after which to send the same again."""
 
     code = "overloaded"
-
-    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
-
-    def info(self) -> ErrorInfo:
-        """Return this error as data, with the seconds to wait."""
-        return super().info().model_copy(update={"retry_after": self.retry_after})
-
-    @classmethod
-    def rebuild(cls, info: ErrorInfo) -> Self:
-        """Rebuild an error of this class."""
-        return cls(info.message, retry_after=info.retry_after or 1.0, hint=info.hint)
+    default_retry_after = 1.0
+    retry_after: float
 
 
 class IndexMismatch(PermanentError):
