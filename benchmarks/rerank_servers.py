@@ -32,7 +32,8 @@ from scipy.stats import spearmanr
 from transformers import AutoModelForSequenceClassification
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.servers.infinity import MODEL, InfinityMissing, environment, serving
+from tests.servers.environments import EnvironmentMissing, environment
+from tests.servers.infinity import MODEL, serving
 
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.training.export import Label, export
@@ -73,7 +74,7 @@ def main() -> None:
         for name, opened in (("flashrank", flashrank), ("infinity", infinity)):
             try:
                 sides[name] = running.enter_context(opened(options.source, folder, engine.spec.max_tokens))
-            except InfinityMissing as problem:
+            except EnvironmentMissing as problem:
                 missing[name] = str(problem).splitlines()[0]
         times, scores = interleaved(sides, work, options.rounds)
     pairs = len(work[0][1])

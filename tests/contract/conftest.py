@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.infinity import InfinityMissing, serving
+from tests.servers.environments import EnvironmentMissing
+from tests.servers.infinity import serving
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def infinity_url(cross_encoder_folder: Path, tmp_path_factory: pytest.TempPathFa
     server = serving(cross_encoder_folder, tmp_path_factory.mktemp("infinity") / "infinity.log")
     try:
         url = server.__enter__()
-    except InfinityMissing as problem:
+    except EnvironmentMissing as problem:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(problem))
