@@ -16,10 +16,10 @@ from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
-from tests.faults import library
+from tests.faults import editions
 from tests.faults.checker import Findings, check
+from tests.faults.editions import Works
 from tests.faults.ledger import Ledger, read
-from tests.faults.library import Library
 from tests.faults.observe import Observer
 from tests.faults.rescue import RescueWatch
 from tests.faults.traffic import Asker, Caller, Writer
@@ -56,7 +56,7 @@ class Plan:
         gently: Workers are asked to stop, with SIGTERM, instead.
     """
 
-    works: Library
+    works: Works
     kills: int
     seed: int = 0
     pause: tuple[float, float] = (1.0, 4.0)
@@ -204,7 +204,8 @@ class Storm:
         plan, ledger = self._plan, Ledger(self._ledger_file)
         # What is sent by name is waited for; whatever else is sent does not wait for that.
         shares = [
-            [one for one in range(len(plan.works)) if library.sent_by_name(one) is by_name] for by_name in (False, True)
+            [one for one in range(len(plan.works)) if editions.sent_by_name(one) is by_name]
+            for by_name in (False, True)
         ]
         writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, observer, plan.room) for own in shares]
         askers = [

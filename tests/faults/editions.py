@@ -15,7 +15,7 @@ SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact", "pubmedqa", "chunking_ev
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
+class Works:
     """Works by number; their texts are made anew from number and edition whenever they are needed.
 
     Attributes:
@@ -75,14 +75,14 @@ def sent_by_name(work: int) -> bool:
     return work % 7 == 3
 
 
-def own_words(works: int) -> Library:
+def own_words(works: int) -> Works:
     """Return works of our own words, of a few chunks each."""
-    return Library(tuple("\n\n".join(_shelf(work, shelf) for shelf in range(6)) for work in range(works)))
+    return Works(tuple("\n\n".join(_shelf(work, shelf) for shelf in range(6)) for work in range(works)))
 
 
-def real_texts(data: Path, works: int) -> Library:
+def real_texts(data: Path, works: int) -> Works:
     """Return works that are documents of the data sets, or as many of them as there are."""
-    return Library(tuple(islice(_texts(data), works)))
+    return Works(tuple(islice(_texts(data), works)))
 
 
 def _texts(data: Path) -> Iterator[str]:
