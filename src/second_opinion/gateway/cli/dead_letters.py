@@ -1,6 +1,7 @@
 """`opinion dead-letters`: documents that failed, trying them again, and giving them up."""
 
 import shlex
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import click
@@ -99,20 +100,25 @@ def purge(session: Session, *, document_ids: tuple[str, ...], everything: bool, 
     An older version that queries see stays; without one, the document is deleted.
     """
     names = _named(session, document_ids, everything=everything, collection=collection)
-    receipts = [
-        one for batch in batched(names, len) for one in session.client.purge_documents(batch, collection=collection)
-    ]
-    terminal = session.terminal
-    unknown = [one for one in receipts if one.outcome is AcceptOutcome.REJECTED]
-    if terminal.as_json:
-        terminal.json(receipts)
-        return EXIT_FAILED if unknown else 0
-    deleted = sum(one.outcome is AcceptOutcome.DELETED for one in receipts)
-    kept = sum(one.outcome is AcceptOutcome.UNCHANGED for one in receipts)
-    terminal.done(f"Deleted {plural(deleted, 'document')}, {kept} stay as queries see them")
-    for one in unknown:
-        terminal.failed(f"{one.document_id}: {one.error.message if one.error else 'rejected'}")
-    return EXIT_FAILED if unknown else 0
+    receipts = _in_batches(session.client.purge_documents, names, collection)
+    deleted, kept = _count(receipts, AcceptOutcome.DELETED), _count(receipts, AcceptOutcome.UNCHANGED)
+    return _told(session, receipts, f"Deleted {plural(deleted, 'document')}, {kept} stay as queries see them")
+
+
+@dead_letters.command()
+@click.argument("document_ids", metavar="DOCUMENT...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that failed.")
+@collection_option
+@with_session
+def retry(session: Session, *, document_ids: tuple[str, ...], everything: bool, collection: str) -> int:
+    """Work again on documents that failed, with what was sent before."""
+    names = _named(session, document_ids, everything=everything, collection=collection)
+    receipts = _in_batches(session.client.retry_documents, names, collection)
+    begun = _count(receipts, AcceptOutcome.ACCEPTED)
+    code = _told(session, receipts, f"Begun anew: {plural(begun, 'document')}")
+    if begun and not session.terminal.as_json:
+        session.terminal.hint(f"opinion document list --state received -c {collection}")
+    return code
 
 
 def _named(session: Session, document_ids: tuple[str, ...], *, everything: bool, collection: str) -> tuple[str, ...]:
@@ -124,28 +130,24 @@ def _named(session: Session, document_ids: tuple[str, ...], *, everything: bool,
     return tuple(one.document_id for one in failed)
 
 
-@dead_letters.command()
-@click.argument("document_ids", metavar="DOCUMENT...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that failed.")
-@collection_option
-@with_session
-def retry(session: Session, *, document_ids: tuple[str, ...], everything: bool, collection: str) -> int:
-    """Work again on documents that failed, with what was sent before."""
-    names = _named(session, document_ids, everything=everything, collection=collection)
-    receipts: list[Receipt] = []
-    for batch in batched(names, len):
-        receipts += session.client.retry_documents(batch, collection=collection)
+def _in_batches(act: Callable[..., list[Receipt]], names: Sequence[str], collection: str) -> list[Receipt]:
+    return [receipt for batch in batched(names, len) for receipt in act(batch, collection=collection)]
+
+
+def _count(receipts: Sequence[Receipt], outcome: AcceptOutcome) -> int:
+    return sum(one.outcome is outcome for one in receipts)
+
+
+def _told(session: Session, receipts: Sequence[Receipt], summary: str) -> int:
+    """Print what became of the documents; return the exit code."""
     terminal = session.terminal
     rejected = [one for one in receipts if one.outcome is AcceptOutcome.REJECTED]
     if terminal.as_json:
         terminal.json(receipts)
-        return EXIT_FAILED if rejected else 0
-    begun = sum(one.outcome is AcceptOutcome.ACCEPTED for one in receipts)
-    terminal.done(f"Begun anew: {plural(begun, 'document')}")
-    for one in rejected:
-        terminal.failed(f"{one.document_id}: {one.error.message if one.error else 'rejected'}")
-    if begun:
-        terminal.hint(f"opinion document list --state received -c {collection}")
+    else:
+        terminal.done(summary)
+        for one in rejected:
+            terminal.failed(f"{one.document_id}: {one.error.message if one.error else 'rejected'}")
     return EXIT_FAILED if rejected else 0
 
 
