@@ -10,25 +10,21 @@ measured here have a part); AUROC, F1 at that floor and their differences, paire
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from record import environment_of, write_result
 
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.evaluation.datasets import Dataset, read_dataset, read_passages
 from second_opinion.pipeline.evaluation.slices import Slice, slice_dataset
+from second_opinion.pipeline.resampling import Auroc, Booleans, Floats, draws, estimate, ratio
 from second_opinion.training.candidates import CandidateIndex, sample, score_queries
 from second_opinion.training.export import Label, export
 from second_opinion.training.onnx_encoder import Recipe
 from second_opinion.training.sources import read_source
 
-DRAWS = 2_000
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 Sides = dict[str, OnnxReranker]
 
 
@@ -74,46 +70,38 @@ def figures(
     """Return AUROC and F1 of each side, and their differences, with 95 % intervals."""
     scores, answerable = measured
     floors = {name: suggested_floor(best, fitted[1]) for name, best in fitted[0].items()}
-    rng = np.random.default_rng(0)
-    draws = [np.arange(len(answerable))] + [rng.integers(0, len(answerable), len(answerable)) for _ in range(DRAWS)]
-    measures: dict[str, Callable[[str, NDArray[np.intp]], float]] = {
-        "auroc": lambda name, rows: auroc(scores[name][rows], answerable[rows]),
-        "f1_at_the_suggested_floor": lambda name, rows: f1(scores[name][rows] < floors[name], ~answerable[rows]),
-    }
+    weights = np.concatenate([np.ones((1, len(answerable))), draws(len(answerable))])
     values = {
-        label: {name: np.array([value(name, rows) for rows in draws]) for name in scores}
-        for label, value in measures.items()
+        "auroc": {name: Auroc(best, answerable)(weights) for name, best in scores.items()},
+        "f1_at_the_suggested_floor": {
+            name: f1(best < floors[name], ~answerable, weights) for name, best in scores.items()
+        },
     }
     told: dict[str, object] = {
         label: {
-            **{name: interval(values[label][name]) for name in scores},
-            "difference": interval(values[label]["bundled"] - values[label]["against"]),
+            **{name: interval(found) for name, found in sides.items()},
+            "difference": interval(sides["bundled"] - sides["against"]),
         }
-        for label in measures
+        for label, sides in values.items()
     }
     return {"queries": len(answerable), "unanswerable": int((~answerable).sum()), **told}
 
 
 def suggested_floor(best: Floats, answerable: Booleans) -> float:
     """Return the score below which refusing gives the highest F1."""
-    return max((float(one) for one in np.unique(best)), key=lambda floor: f1(best < floor, ~answerable))
+    once = np.ones((1, len(best)))
+    return max((float(one) for one in np.unique(best)), key=lambda floor: float(f1(best < floor, ~answerable, once)[0]))
 
 
-def f1(refused: Booleans, without: Booleans) -> float:
-    """Return the F1 of refusals."""
-    return 2.0 * float((refused & without).sum()) / max(float(refused.sum() + without.sum()), 1.0)
+def f1(refused: Booleans, without: Booleans, weights: Floats) -> Floats:
+    """Return the F1 of refusals for each row of weights, shape (rows, questions)."""
+    return ratio(2.0 * (weights @ (refused & without)), weights @ refused + weights @ without)
 
 
-def auroc(best: Floats, answerable: Booleans) -> float:
-    """Return the chance that an answerable question has the higher best score."""
-    above, below = best[answerable][:, None], best[~answerable][None, :]
-    return float((above > below).mean() + (above == below).mean() / 2.0)
-
-
-def interval(draws: Sequence[float] | Floats) -> list[float]:
-    """Return the value of the sample itself, which comes first, and the 95 % interval of the others."""
-    low, high = np.nanquantile(draws[1:], [0.025, 0.975])
-    return [round(float(one), 4) for one in (draws[0], low, high)]
+def interval(resampled: Floats) -> list[float]:
+    """Return the value of the sample itself, which comes first, and the 95 % interval of the resamples."""
+    found = estimate(float(resampled[0]), resampled[1:])
+    return [] if found is None else [round(one, 4) for one in (found.value, found.low, found.high)]
 
 
 if __name__ == "__main__":
