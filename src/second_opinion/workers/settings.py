@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     job_lease_seconds: Seconds = 15.0
     """How long a worker may be silent about a query before another takes it over."""
     max_attempts: int = Field(default=3, ge=1, le=100)
-    """How often work on a document may fail, or end a worker that does nothing else, before it counts as failed."""
+    """How often work on a document may fail, or end its worker alone, before it counts as failed; outages do not count."""
     reconcile_seconds: Seconds = 5.0
     """How often work that nobody does and that is in no queue is looked for."""
     sweep_seconds: Seconds = 60.0
@@ -153,6 +153,19 @@ class Settings(BaseSettings):
     """`auto` is readable on a terminal and JSON elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe lines that are written."""
+
+    gateway_host: str = "127.0.0.1"
+    """Address on which the HTTP gateway listens; on any but loopback it needs keys: `opinion keys create`."""
+    gateway_port: int = Field(default=8100, ge=0, le=65_535)
+    """Its port; 0 picks a free one."""
+    gateway_require_keys: bool = False
+    """Ask for a key on loopback too, where requests are let in without one for as long as no key was made."""
+    gateway_hosts: str = ""
+    """Further names, separated by commas, by which a gateway on loopback may be called; a proxy's, for example."""
+    gateway_requests_per_minute: int = Field(default=0, ge=0, le=1_000_000)
+    """Requests a minute that a key may make of one gateway process; 0 is without limit."""
+    gateway_max_body_bytes: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
+    """Largest body of a request, and largest line of a batch."""
 
     state_dir: Path = Field(default_factory=default_state_dir)
     """Folder of the local stack: servers, pids, ports, logs."""

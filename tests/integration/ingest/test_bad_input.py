@@ -196,6 +196,22 @@ def test_a_store_that_is_away_for_a_moment_costs_an_attempt_only(bench: Bench) -
     assert (rig.status("d1").state, rig.status("d1").error) == (DocumentState.INDEXED, None)
 
 
+def test_an_outage_of_many_attempts_parks_no_document(bench: Bench) -> None:
+    """Writes that a store refuses more often than a document may fail are no failure of the document."""
+    rig = bench.rig
+    rig.put("d1", "Text.")
+    for _ in range(2 * rig.policy.max_attempts):
+        broken = Failing(rig.stores.chunks, "write", StoreUnavailable("gone for long"))
+        (report,) = rig.with_stores(chunks=broken).drain()
+        assert report.released == 1
+        bench.clock.advance(rig.policy.longest_backoff_seconds)
+        assert bench.reconcile() == 1
+    rig.drain()
+    status = rig.status("d1")
+    assert (status.state, status.error) == (DocumentState.INDEXED, None)
+    assert status.attempts == 2 * rig.policy.max_attempts + 1
+
+
 def test_a_batch_refused_while_elasticsearch_is_away_can_be_sent_again(bench: Bench) -> None:
     """A caller hears the transient error, nothing half-accepted is visible, and sending again succeeds."""
     broken = Failing(bench.rig.stores.documents, "swap", StoreUnavailable("away"), after=True)

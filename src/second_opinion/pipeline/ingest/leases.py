@@ -11,13 +11,29 @@ from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.schemas.chunk import write_set_id
 from second_opinion.schemas.document import DocumentRecord, DocumentRef, DocumentState
-from second_opinion.schemas.errors import AttemptsExhausted, ErrorInfo, InternalError, OpinionError
+from second_opinion.schemas.errors import (
+    AttemptsExhausted,
+    BrokerUnavailable,
+    ErrorInfo,
+    InternalError,
+    JobStoreUnavailable,
+    OpinionError,
+    Overloaded,
+    StoreUnavailable,
+    WriteConflict,
+)
 
 CONFLICT_ROUNDS: Final = 5
 BACKOFF_FACTOR: Final = 3
+MOST_BACKOFF_STEPS: Final = 20
 DEADLINE: Final = "deadline_exceeded"
 LOSSES_IN_COMPANY: Final = 2
 """After so many lost workers an operation is worked on alone, so that what happens then tells of it and no other."""
+
+SERVERS_AWAY: Final = frozenset(
+    one.code for one in (StoreUnavailable, BrokerUnavailable, JobStoreUnavailable, Overloaded, WriteConflict)
+)
+"""Errors that tell of a server, or of who else was there, and nothing of the document."""
 
 Change = Callable[[DocumentRecord], DocumentRecord]
 
@@ -196,9 +212,16 @@ def abandoned(record: DocumentRecord, policy: Policy, now: float) -> DocumentRec
 
 
 def after_failure(record: DocumentRecord, error: ErrorInfo, policy: Policy, now: float) -> DocumentRecord:
-    """Return the record after an attempt that failed: failed for good, or let go until the backoff is over."""
+    """Return the record after an attempt that failed: failed for good, or let go until the backoff is over.
+
+    That a server is away is not the document's fault and counts for nothing, however often it is met. But what still
+    meets it when the longest outage is over may be its cause.
+    """
     if not error.transient:
         return _failed(record, error, now)
+    if error.code in SERVERS_AWAY and now - record.accepted_at < policy.outage_seconds:
+        pause = backoff(record.key, record.attempts, error, policy)
+        return _released(record, error, not_before=now + pause, now=now)
     failures = record.failures + 1
     if failures >= policy.max_attempts:
         return _exhausted(record, f"it failed {failures} times; the last time: {error.message}", now)
@@ -208,12 +231,13 @@ def after_failure(record: DocumentRecord, error: ErrorInfo, policy: Policy, now:
 
 
 def backoff(key: str, failures: int, error: ErrorInfo, policy: Policy) -> float:
-    """Return the seconds to wait after a failure, counted from 1.
+    """Return the seconds to wait after a failure, or after an attempt that met an outage, counted from 1.
 
     Half of it is spread by the document's key, so that documents that failed together do not come back together. What
     the error asks for is waited for in any case.
     """
-    longest = policy.backoff_seconds * float(BACKOFF_FACTOR) ** (failures - 1)
+    steps = min(max(failures, 1) - 1, MOST_BACKOFF_STEPS)
+    longest = min(policy.backoff_seconds * float(BACKOFF_FACTOR) ** steps, policy.longest_backoff_seconds)
     spread = blake2b(f"{key}@{failures}".encode(), digest_size=4).digest()
     own = longest * (0.5 + int.from_bytes(spread) / 2**33)
     return max(own, error.retry_after or 0.0)

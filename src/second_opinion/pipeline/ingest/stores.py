@@ -33,9 +33,11 @@ class Policy:
     Attributes:
         lease_seconds: How long a worker may be silent about a document before another takes over.
         max_attempts: How often work on an operation may fail, or end a worker that does nothing else, before it is
-            recorded as failed.
+            recorded as failed. That a server is away is no failure of the operation.
         backoff_seconds: Longest wait after the first failed attempt, and half of it the shortest; three times as long
             after each further one.
+        longest_backoff_seconds: What the wait grows to at the most.
+        outage_seconds: Age of an operation up to which a server that is away does not count against it.
         commit_documents: Documents that are committed together at the most.
         commit_seconds: How long the first of them waits for the others.
         slice_chunks: Chunks that are embedded and written at once.
@@ -50,6 +52,8 @@ class Policy:
     lease_seconds: float = 30.0
     max_attempts: int = 3
     backoff_seconds: float = 5.0
+    longest_backoff_seconds: float = 60.0
+    outage_seconds: float = 86_400.0
     commit_documents: int = 32
     commit_seconds: float = 0.5
     slice_chunks: int = 64

@@ -22,7 +22,7 @@ from second_opinion.testing.simulation.fates import Fate
 from second_opinion.testing.simulation.faults import Fates, FaultSource, NoFaults, SeededFaults
 from second_opinion.testing.simulation.query_side import QuerySide
 from second_opinion.testing.simulation.scheduler import Process, Scheduler
-from second_opinion.testing.simulation.world import POLICY, World
+from second_opinion.testing.simulation.world import LISTING_LAG, POLICY, World
 
 FAULTY_SECONDS: Final = 60.0
 LEAST_FAULTS: Final = 20
@@ -192,10 +192,16 @@ class Simulation:
         started = self._scheduler.now
         while self._scheduler.now < started + LONGEST_SETTLING:
             self._scheduler.run(LOOK_SECONDS)
-            if self._scheduler.defects or (self._clients_are_done() and self.world.is_settled()):
-                return self._scheduler.now - started
+            if self._scheduler.defects or self._nothing_is_left():
+                # Listings lag, and whoever brings back what was given up finds it in one.
+                self._scheduler.run(2 * LISTING_LAG)
+                if self._scheduler.defects or self._nothing_is_left():
+                    return self._scheduler.now - started
         self.world.ledger.broken(f"work is left after {LONGEST_SETTLING:g} quiet seconds: {self.world.unsettled()}")
         return LONGEST_SETTLING
+
+    def _nothing_is_left(self) -> bool:
+        return self._clients_are_done() and self.world.is_settled()
 
     def _clients_are_done(self) -> bool:
         world = self.world

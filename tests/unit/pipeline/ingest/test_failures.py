@@ -7,11 +7,13 @@ from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.schemas.document import DocumentRecord, DocumentState
 from second_opinion.schemas.errors import (
     AttemptsExhausted,
+    ContentMissing,
     EmptyDocument,
     ErrorInfo,
     OpinionError,
     Overloaded,
     StoreUnavailable,
+    WriteConflict,
 )
 
 NOW = 1_700_000_000.0
@@ -30,7 +32,10 @@ def a_record(**fields: object) -> DocumentRecord:
     [
         (0, StoreUnavailable("away"), DocumentState.RECEIVED, "store_unavailable"),
         (1, StoreUnavailable("away"), DocumentState.RECEIVED, "store_unavailable"),
-        (2, StoreUnavailable("away"), DocumentState.FAILED, AttemptsExhausted.code),
+        (2, StoreUnavailable("away"), DocumentState.RECEIVED, "store_unavailable"),
+        (2, WriteConflict("somebody else was first"), DocumentState.RECEIVED, "write_conflict"),
+        (1, ContentMissing("away"), DocumentState.RECEIVED, "content_missing"),
+        (2, ContentMissing("away"), DocumentState.FAILED, AttemptsExhausted.code),
         (0, EmptyDocument("nothing"), DocumentState.FAILED, "empty_document"),
         (0, Overloaded("full", retry_after=90.0), DocumentState.RECEIVED, "overloaded"),
     ],
@@ -45,12 +50,28 @@ def test_a_failed_attempt(failures: int, error: OpinionError, state: DocumentSta
         assert "away" in after.error.message
 
 
+def test_an_outage_parks_nothing_and_does_not_spin() -> None:
+    """However often a store is met that is away, the document waits for it, ever longer up to a bound, as for a day."""
+    record, now, tries = a_record(), NOW, 0
+    while now < NOW + POLICY.outage_seconds:
+        record = after_failure(record, AWAY, POLICY, now)
+        assert (record.state, record.failures) == (DocumentState.RECEIVED, 0)
+        now, tries = record.not_before, tries + 1
+        record = record.model_copy(update={"attempts": record.attempts + 1})
+    assert POLICY.outage_seconds / POLICY.longest_backoff_seconds < tries < POLICY.outage_seconds / 25.0
+    for _ in range(POLICY.max_attempts):
+        record = after_failure(record, AWAY, POLICY, now)
+    assert record.error is not None
+    assert (record.state, record.error.code) == (DocumentState.FAILED, AttemptsExhausted.code)
+
+
 @pytest.mark.parametrize(
     ("failures", "error", "shortest", "longest"),
     [
         (1, AWAY, 4.0, 8.0),
         (2, AWAY, 12.0, 24.0),
-        (3, AWAY, 36.0, 72.0),
+        (3, AWAY, 30.0, 60.0),
+        (9_999, AWAY, 30.0, 60.0),
         (1, Overloaded("full", retry_after=90.0).info(), 90.0, 90.0),
         (1, Overloaded("full", retry_after=1.0).info(), 4.0, 8.0),
     ],
