@@ -27,3 +27,20 @@ class AttemptsExhausted(PermanentError):
     """The work was tried as often as allowed and failed each time."""
 
     code = "attempts_exhausted"
+
+
+class QueryRefused(PermanentError):
+    """Nothing cleared the floor. A refusal is an answer; it is raised only where a caller has asked for that.
+
+    Args:
+        message: Why nothing is shown, with the numbers.
+        job_id: The job, whose result has every number; empty when it is not known.
+        hint: What to do next.
+    """
+
+    code = "query_refused"
+    default_hint = "The documents do not answer this. Ask otherwise, or see what came closest: opinion trace JOB"
+
+    def __init__(self, message: str, *, job_id: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.job_id = job_id
