@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     job_lease_seconds: Seconds = 15.0
     """How long a worker may be silent about a query before another takes it over."""
     max_attempts: int = Field(default=3, ge=1, le=100)
-    """How often work on a document may fail, or end its worker alone, until it counts as failed; outages do not count."""
+    """How often work on a document may fail, or end its worker alone, until it is failed; outages do not count."""
     reconcile_seconds: Seconds = 5.0
     """How often work that nobody does and that is in no queue is looked for."""
     sweep_seconds: Seconds = 60.0
