@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final, Literal
 
-from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.base import Record, Versioned
 from second_opinion.schemas.errors import DeadlineExceeded, ErrorInfo
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
@@ -27,6 +27,20 @@ Step = Literal["retrieving", "reranking"]
 """What a job waits for, or is worked on for."""
 
 
+class Progress(Record):
+    """One step of a job.
+
+    Attributes:
+        state: What it then was; a second time `retrieving` when its candidates wait to be reranked.
+        at: Unix seconds.
+        candidates: How many candidates it had by then; None where that is not known.
+    """
+
+    state: JobState
+    at: float
+    candidates: int | None = None
+
+
 class Job(Versioned):
     """A query job.
 
@@ -41,6 +55,7 @@ class Job(Versioned):
         handed_over_by: The owner that left its candidates.
         losses: How often a worker ended, or fell silent, with it in its hands.
         lone_losses: How many of these were a worker's that did nothing else meanwhile.
+        progress: The steps since it was queued, in their order, without its end; the first hundred or so are kept.
         result: Present when and only when the state is `done`.
         error: Present when the state is `failed`, `cancelled` or `expired`.
     """
@@ -58,6 +73,7 @@ class Job(Versioned):
     handed_over_by: str = ""
     losses: int = 0
     lone_losses: int = 0
+    progress: tuple[Progress, ...] = ()
     result: QueryResult | None = None
     error: ErrorInfo | None = None
 

@@ -3,14 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from threading import Condition
 from typing import Final
 
 from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.candidate import Handover
 from second_opinion.schemas.errors import ErrorInfo, InternalError, UnknownJob
-from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Step
+from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Progress, Step
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
 
@@ -73,6 +73,8 @@ class MemoryJobs:
             attempts = job.attempts + 1 if job.state is state else 1
             lost = self._losses(job) if job.owner not in {"", owner} else {}
             taken = {"state": state, "attempts": attempts, "owner": owner, "lease_until": now + seconds}
+            if job.state is not state:
+                taken["progress"] = (*job.progress, Progress(state=state, at=now))
             self._jobs[job_id] = job.model_copy(update={**lost, **taken, "next_step": state.value})
             self._alone[job_id] = alone
             return self._jobs[job_id]
@@ -89,18 +91,27 @@ class MemoryJobs:
                 self._jobs[job_id] = job.model_copy(update={"lease_until": self._clock.now() + seconds})
             return self._jobs[job_id]
 
-    def release(
-        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    def release(  # noqa: PLR0913 - all but one by name
+        self,
+        job_id: str,
+        *,
+        owner: str,
+        next_step: Step,
+        due: float | None = None,
+        hands_over: bool = False,
+        candidates: int | None = None,
     ) -> bool:
         """Give the lease back, so that the job waits for its next step; False when it was no longer ours."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.is_terminal or job.owner != owner:
                 return False
-            left = {"handed_over_by": owner} if hands_over else {"state": JobState.QUEUED}
+            now, state = self._clock.now(), job.state if hands_over else JobState.QUEUED
+            left = {"handed_over_by": owner} if hands_over else {"state": state}
             free = {"owner": "", "lease_until": 0.0, "next_step": next_step}
-            self._jobs[job_id] = job.model_copy(update={**free, **left})
-            self._due[job_id] = self._clock.now() if due is None else due
+            told = {"progress": (*job.progress, Progress(state=state, at=now, candidates=candidates))}
+            self._jobs[job_id] = job.model_copy(update={**free, **left, **told})
+            self._due[job_id] = now if due is None else due
             return True
 
     def requeue(self, job_id: str, *, waiting_before: float) -> Job | None:
@@ -165,6 +176,18 @@ class MemoryJobs:
         while not (job := self.get(job_id)).is_terminal and time.monotonic() < until:  # noqa: ASYNC110 - many loops wait
             await asyncio.sleep(min(ASYNC_LOOK_SECONDS, max(0.0, until - time.monotonic())))
         return job
+
+    async def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:  # noqa: ASYNC109 - the port's form
+        """Yield a job as it is, again whenever its `progress` has grown, and last when it is terminal."""
+        until, steps = time.monotonic() + timeout, -1
+        while True:
+            job = self.get(job_id)
+            if job.is_terminal or len(job.progress) != steps:
+                steps = len(job.progress)
+                yield job
+            if job.is_terminal or time.monotonic() >= until:
+                return
+            await asyncio.sleep(ASYNC_LOOK_SECONDS)
 
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""

@@ -198,6 +198,48 @@ def test_thousands_of_waiters_share_one_subscription(jobs: RedisJobs, client: "R
     assert [(job.job_id, job.state) for job in finished] == [(job_id, JobState.DONE) for job_id in ids]
 
 
+def test_a_thousand_followers_read_when_there_is_something_to_read(
+    jobs: RedisJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share one subscription, each reads its job once a step and the subscription, and none of them later."""
+    ids = [f"job-{number}" for number in range(1_000)]
+    for job_id in ids:
+        submit(jobs, job_id)
+    reads: list[str] = []
+    read = jobs._read
+    monkeypatch.setattr(jobs, "_read", lambda job_id: reads.append(job_id) or read(job_id))
+
+    async def seen(job_id: str) -> list[JobState]:
+        return [job.state async for job in jobs.follow(job_id, 60.0)]
+
+    async def all_of_them() -> tuple[list[list[JobState]], int]:
+        following = [asyncio.create_task(seen(job_id)) for job_id in ids]
+        await asyncio.sleep(5.0)
+        before = len(reads)
+        await asyncio.sleep(3.0)
+        idle = len(reads) - before
+        for job_id in ids:
+            jobs.begin(job_id, JobState.RETRIEVING, owner=job_id, seconds=60.0)
+        await asyncio.sleep(2.0)
+        for job_id in ids:
+            complete(jobs, job_id)
+        return await asyncio.gather(*following), idle
+
+    states, idle = asyncio.run(all_of_them())
+    assert states == [[JobState.QUEUED, JobState.RETRIEVING, JobState.DONE]] * len(ids)
+    assert idle == 0
+    assert jobs._news._watchers == {}
+
+
+def test_a_job_that_goes_round_and_round_does_not_grow(jobs: RedisJobs) -> None:
+    """A job that waits for a reranker thousands of times keeps its first steps only."""
+    submit(jobs)
+    for _ in range(150):
+        jobs.begin("job-1", JobState.RERANKING, owner="judge", seconds=60.0)
+        jobs.release("job-1", owner="judge", next_step="reranking")
+    assert 50 < len(jobs.get("job-1").progress) < 150
+
+
 def test_a_forked_child_waits_with_a_subscription_of_its_own(jobs: RedisJobs) -> None:
     """The parent's listening thread does not exist in a child; waiting there works all the same."""
     submit(jobs, "warm")

@@ -1,6 +1,6 @@
 """Query jobs, their candidates on the way, and the queues."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from second_opinion.schemas.candidate import Handover
@@ -66,8 +66,15 @@ class JobStore(Protocol):
             UnknownJob: If there is none.
         """
 
-    def release(
-        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    def release(  # noqa: PLR0913 - all but one by name
+        self,
+        job_id: str,
+        *,
+        owner: str,
+        next_step: Step,
+        due: float | None = None,
+        hands_over: bool = False,
+        candidates: int | None = None,
     ) -> bool:
         """Give the lease back, so that the job waits for its next step; False when it was no longer ours.
 
@@ -77,6 +84,7 @@ class JobStore(Protocol):
             next_step: What the job waits for.
             due: When its message will be in a queue (Unix seconds); now, when left out.
             hands_over: True when the owner leaves candidates for the next step; otherwise the job is `queued` again.
+            candidates: How many candidates the job has by now, for whoever follows it.
         """
 
     def requeue(self, job_id: str, *, waiting_before: float) -> Job | None:
@@ -114,6 +122,17 @@ class JobStore(Protocol):
 
     async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the job outlives the waiting
         """Wait as `wait` does, without a thread for each waiter."""
+
+    def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:
+        """Yield a job as it is, again whenever its `progress` has grown, and last when it is terminal.
+
+        After `timeout` seconds it ends in any case, without another look at the job than the last one. Close the
+        iterator (`contextlib.aclosing`) when it is left before its end.
+
+        Raises:
+            UnknownJob: If there is none.
+            JobStoreUnavailable: As `wait` does.
+        """
 
     def unfinished(self, *, submitted_before: float, limit: int) -> list[str]:
         """Return ids of jobs that have no terminal state, oldest first."""

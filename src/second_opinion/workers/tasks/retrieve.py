@@ -16,9 +16,12 @@ def run_query(message: RunQuery, parts: RetrieveParts) -> Facts:
     def stage(job: Job, guard: Guard) -> Facts:
         handover = retrieve_candidates(job, parts.retrieval, clock=parts.clock, guard=guard)
         parts.candidates.put(job.job_id, handover, owner=job.owner)
-        if not parts.jobs.release(job.job_id, owner=job.owner, next_step="reranking", hands_over=True):
+        found = len(handover.fusion.candidates)
+        if not parts.jobs.release(
+            job.job_id, owner=job.owner, next_step="reranking", hands_over=True, candidates=found
+        ):
             raise LeaseLost(f"another worker has taken job {job.job_id} over")
         send(parts.queue.rerank, job.job_id)
-        return {"candidates": len(handover.fusion.candidates), "stale_dropped": handover.stale_dropped}
+        return {"candidates": found, "stale_dropped": handover.stale_dropped}
 
     return parts.work.run(message.job_id, JobState.RETRIEVING, stage)

@@ -2,10 +2,11 @@
 --
 --   KEYS  1 job hash   2 waiting zset   3 leased zset
 --   ARGV  1 job id   2 state   3 owner   4 now   5 until when the lease holds   6 '1' when the worker does nothing else
+--         7 channel   8 most characters that progress may have
 --
 -- Returns 1; 0 when the job is finished; -1 when there is none; -2 when another holds a lease that has not run out.
 
-local job = redis.call('HMGET', KEYS[1], 'state', 'finished_at', 'owner', 'lease_until', 'alone')
+local job = redis.call('HMGET', KEYS[1], 'state', 'finished_at', 'owner', 'lease_until', 'alone', 'progress')
 local state, owner, lease_until = job[1], job[3], tonumber(job[4] or '0')
 if not state then
   return -1
@@ -26,6 +27,11 @@ if state == ARGV[2] then
   redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 else
   redis.call('HSET', KEYS[1], 'state', ARGV[2], 'attempts', 1)
+  local progress = job[6] or ''
+  if #progress < tonumber(ARGV[8]) then
+    redis.call('HSET', KEYS[1], 'progress', progress .. ARGV[2] .. ' ' .. ARGV[4] .. ' \n')
+  end
+  redis.call('PUBLISH', ARGV[7], ARGV[1])
 end
 redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'lease_until', ARGV[5], 'alone', ARGV[6], 'next_step', ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])

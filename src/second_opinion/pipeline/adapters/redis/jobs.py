@@ -4,18 +4,17 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, suppress
 from importlib.resources import files
 from typing import Any, Final, cast
 
-from pydantic import ValidationError
 from redis import Redis
 from redis.commands.core import Script
 
 from second_opinion.pipeline.adapters.redis.connection import redis_errors
 from second_opinion.pipeline.adapters.redis.keys import Keys
-from second_opinion.pipeline.adapters.redis.waiter import FinishedJobs
+from second_opinion.pipeline.adapters.redis.waiter import JobNews
 from second_opinion.pipeline.ports import Clock, JobStore
 from second_opinion.schemas.base import SCHEMA_VERSION
 from second_opinion.schemas.errors import ErrorInfo, InternalError, JobStoreUnavailable, UnknownJob
@@ -29,6 +28,7 @@ LIVE_MARGIN_SECONDS: Final = 86_400.0
 SCRIPTS: Final = ("create", "begin", "renew", "release", "requeue", "finish")
 REREAD_SECONDS: Final = 15.0
 RETRY_READ_SECONDS: Final = 2.0
+PROGRESS_CHARACTERS: Final = 4_000
 
 
 class RedisJobs(JobStore):
@@ -46,7 +46,7 @@ class RedisJobs(JobStore):
         self._clock = clock
         self._ttl = result_ttl
         self._keys = Keys(namespace)
-        self._finished = FinishedJobs(client, self._keys.finished)
+        self._news = JobNews(client, finished=self._keys.finished, moved=self._keys.moved)
         self._scripts = {name: _script(client, f"{name}.lua") for name in SCRIPTS}
 
     def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
@@ -96,7 +96,8 @@ class RedisJobs(JobStore):
         if state not in STAGES:
             raise InternalError(f"work on a job cannot begin as {state}")
         now = self._clock.now()
-        arguments = [job_id, state.value, owner, repr(now), repr(now + seconds), "1" if alone else "0"]
+        lease = [owner, repr(now), repr(now + seconds), "1" if alone else "0"]
+        arguments = [job_id, state.value, *lease, self._keys.moved, str(PROGRESS_CHARACTERS)]
         self._run("begin", [self._keys.job(job_id), self._keys.waiting, self._keys.leased], arguments)
         return self.get(job_id)
 
@@ -110,15 +111,24 @@ class RedisJobs(JobStore):
         self._run("renew", [self._keys.job(job_id), self._keys.leased], [job_id, owner, repr(until)])
         return self.get(job_id)
 
-    def release(
-        self, job_id: str, *, owner: str, next_step: Step, due: float | None = None, hands_over: bool = False
+    def release(  # noqa: PLR0913 - all but one by name
+        self,
+        job_id: str,
+        *,
+        owner: str,
+        next_step: Step,
+        due: float | None = None,
+        hands_over: bool = False,
+        candidates: int | None = None,
     ) -> bool:
         """Give the lease back, so that the job waits for its next step; False when it was no longer ours."""
-        due = self._clock.now() if due is None else due
+        now = self._clock.now()
+        flags = ["0" if hands_over else "1", "1" if hands_over else "0"]
+        told = [repr(now), "" if candidates is None else str(candidates), self._keys.moved, str(PROGRESS_CHARACTERS)]
         answer = self._run(
             "release",
             [self._keys.job(job_id), self._keys.waiting, self._keys.leased],
-            [job_id, owner, next_step, repr(due), "0" if hands_over else "1", "1" if hands_over else "0"],
+            [job_id, owner, next_step, repr(now if due is None else due), *flags, *told],
         )
         return answer == 1
 
@@ -206,16 +216,31 @@ class RedisJobs(JobStore):
         """
         woken = threading.Event()
         look = _Look(self, job_id, timeout)
-        with self._finished.watch(job_id, woken.set):
+        with self._news.watch(job_id, woken.set):
             while True:
                 woken.clear()
-                job = look()
-                if job is not None:
-                    return job
+                look()
+                if look.job is not None and look.is_over:
+                    return look.job
                 woken.wait(look.pause)
 
     async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the port's form
         """Wait as `wait` does, without a thread for each waiter."""
+        async for job in self._looks(job_id, timeout, moves=False):
+            last = job
+        return last
+
+    async def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:  # noqa: ASYNC109 - the port's form
+        """Yield a job as it is, again whenever it has come to another stage, and last when the waiting is over."""
+        steps = -1
+        async with aclosing(self._looks(job_id, timeout, moves=True)) as looks:
+            async for job in looks:
+                if job.is_terminal or len(job.progress) != steps:
+                    steps = len(job.progress)
+                    yield job
+
+    async def _looks(self, job_id: str, timeout: float, *, moves: bool) -> AsyncGenerator[Job]:  # noqa: ASYNC109
+        """Yield a job each time that it was looked at; the last time it is terminal, or the time is over."""
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
 
@@ -224,18 +249,19 @@ class RedisJobs(JobStore):
                 loop.call_soon_threadsafe(woken.set)
 
         look = _Look(self, job_id, timeout)
-        with self._finished.watch(job_id, wake):
-            while True:
+        with self._news.watch(job_id, wake, moves=moves):
+            while not look.is_over:
                 woken.clear()
-                job = await asyncio.to_thread(look)
-                if job is not None:
-                    return job
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), look.pause)
+                await asyncio.to_thread(look)
+                if look.job is not None:
+                    yield look.job
+                if not look.is_over:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(woken.wait(), look.pause)
 
     def close(self) -> None:
         """End the subscription and the connections."""
-        self._finished.close()
+        self._news.close()
         self._client.close()
 
     def until_deadline(self, job: Job) -> float:
@@ -251,8 +277,10 @@ class RedisJobs(JobStore):
             query = Query.model_validate_json(stored.pop("query"))
             result = QueryResult.model_validate_json(stored.pop("result")) if "result" in stored else None
             error = ErrorInfo.model_validate_json(stored.pop("error")) if "error" in stored else None
-            return Job.model_validate({**stored, "job_id": job_id, "query": query, "result": result, "error": error})
-        except (KeyError, ValidationError) as problem:
+            steps = [_step(line) for line in stored.pop("progress", "").splitlines()]
+            read = {"job_id": job_id, "query": query, "progress": steps, "result": result, "error": error}
+            return Job.model_validate({**stored, **read})
+        except (KeyError, ValueError) as problem:
             raise InternalError(f"job {job_id} cannot be read: {problem}") from problem
 
     def _ids(self, key: str, until: str, limit: int) -> list[str]:
@@ -276,24 +304,23 @@ class _Look:
         self._jobs = jobs
         self._job_id = job_id
         self._until = time.monotonic() + max(0.0, timeout)
-        self._seen = False
+        self.job: Job | None = None
+        self.is_over = False
         self.pause = 0.0
 
-    def __call__(self) -> Job | None:
-        """Return the job when the waiting is over; None to look again after `pause` seconds or when woken."""
+    def __call__(self) -> None:
+        """Read the job. Unless the waiting is over, it is to be read again after `pause` seconds, or when woken."""
         left = self._until - time.monotonic()
         try:
             job = self._jobs.get(self._job_id)
         except JobStoreUnavailable:
-            if not self._seen or left <= 0.0:
+            if self.job is None or left <= 0.0:
                 raise
             self.pause = min(left, RETRY_READ_SECONDS)
-            return None
-        self._seen = True
-        if job.is_terminal or left <= 0.0:
-            return job
+            return
+        self.job = job
+        self.is_over = job.is_terminal or left <= 0.0
         self.pause = min(left, REREAD_SECONDS, self._jobs.until_deadline(job) + 0.01)
-        return None
 
 
 def terminal_payload(state: JobState, result: QueryResult | None, error: ErrorInfo | None) -> tuple[str, str]:
@@ -307,6 +334,11 @@ def terminal_payload(state: JobState, result: QueryResult | None, error: ErrorIn
     if state in TERMINAL_STATES - {JobState.DONE} and error is not None and result is None:
         return "error", error.model_dump_json()
     raise InternalError(f"a job cannot finish as {state} with result={result is not None}, error={error is not None}")
+
+
+def _step(line: str) -> dict[str, str | None]:
+    state, at, candidates = line.split(" ")
+    return {"state": state, "at": at, "candidates": candidates or None}
 
 
 def unknown_job(job_id: str) -> UnknownJob:

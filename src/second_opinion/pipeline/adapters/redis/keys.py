@@ -3,6 +3,7 @@
     opinion:job:ID              hash    one query job: state, query, submitted_at, expires_at, attempts, schema_version;
                                         owner, lease_until, alone of whoever works on it; next_step, handed_over_by;
                                         losses, lone_losses: how often a worker ended with it, and with it alone;
+                                        progress: a line for each step, state, when and candidates;
                                         once terminal also finished_at, and result or error (both JSON).
                                         Lives until a day after expires_at; once terminal, `result_ttl` from then on.
     opinion:candidates:ID       hash    the handover from retrieve to rerank by who made it: JSON, deflated. Lives two
@@ -22,6 +23,7 @@
     opinion:scores:recent       zset    the hashes of scores by when they were begun, for forgetting the oldest.
     opinion:scores:sizes        hash    how many scores each of them has, and `total`.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
+    opinion:jobs:moved          channel the id of each job that comes to another stage.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
 """
@@ -93,3 +95,8 @@ class Keys:
     def finished(self) -> str:
         """Return the name of the channel that tells of finished jobs."""
         return f"{self.namespace}:jobs:finished"
+
+    @property
+    def moved(self) -> str:
+        """Return the name of the channel that tells of jobs that came to another stage."""
+        return f"{self.namespace}:jobs:moved"
