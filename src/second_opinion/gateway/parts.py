@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from second_opinion.pipeline.ingest import Policy, Stores
-from second_opinion.pipeline.ports import CalibrationStore, Guard, JobStore, JudgementStore, TraceStore, no_guard
+from second_opinion.pipeline.ports import (
+    ApiKeyStore,
+    CalibrationStore,
+    Guard,
+    JobStore,
+    JudgementStore,
+    TraceStore,
+    no_guard,
+)
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
@@ -28,6 +36,7 @@ class Parts:
     traces: TraceStore
     judgements: JudgementStore
     calibrations: CalibrationStore
+    api_keys: ApiKeyStore
     close: Callable[[], None] = lambda: None
     admit: Guard = no_guard
 
@@ -43,6 +52,7 @@ def connect(settings: Settings) -> Parts:
         traces=held.stores.traces,
         judgements=held.stores.judgements,
         calibrations=held.stores.calibrations,
+        api_keys=held.stores.api_keys,
         close=held.close,
         admit=held.admission.documents,
     )

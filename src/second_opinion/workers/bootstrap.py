@@ -12,6 +12,7 @@ from typing import Final
 from second_opinion.pipeline.adapters.elasticsearch import (
     Connection,
     ConnectionOptions,
+    ElasticsearchApiKeys,
     ElasticsearchCalibrations,
     ElasticsearchChunks,
     ElasticsearchCollections,
@@ -74,6 +75,7 @@ class Stores:
     traces: ElasticsearchTraces
     judgements: ElasticsearchJudgements
     calibrations: ElasticsearchCalibrations
+    api_keys: ElasticsearchApiKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ def open_elasticsearch(settings: Settings) -> Stores:
         traces=open_traces(settings, connection),
         judgements=ElasticsearchJudgements(connection, names),
         calibrations=ElasticsearchCalibrations(connection, names),
+        api_keys=ElasticsearchApiKeys(connection, names),
     )
 
 

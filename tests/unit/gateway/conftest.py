@@ -22,6 +22,7 @@ from second_opinion.schemas.collection import IndexFingerprint, QueryDefaults
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.job import JobState
+from second_opinion.testing.access import MemoryApiKeys
 from second_opinion.testing.calibrations import MemoryCalibrations
 from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.ingest import IngestRig, memory_stores
@@ -147,6 +148,7 @@ def system() -> MemorySystem:
         traces=MemoryTraces(),
         judgements=MemoryJudgements(),
         calibrations=MemoryCalibrations(),
+        api_keys=MemoryApiKeys(),
     )
     made = MemorySystem(
         stores=stores,

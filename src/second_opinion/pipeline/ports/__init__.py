@@ -3,6 +3,7 @@
 Every call that leaves the process has a timeout of its own and raises only errors of `schemas.errors`.
 """
 
+from second_opinion.pipeline.ports.access import ApiKeyStore
 from second_opinion.pipeline.ports.calibrations import (
     Calibration,
     CalibrationStore,
@@ -37,6 +38,7 @@ from second_opinion.pipeline.ports.models import (
     EmbedderSpec,
     Meter,
     MeteredReranker,
+    PassageReader,
     QueryReader,
     Reranker,
     RerankerSpec,
@@ -67,6 +69,7 @@ from second_opinion.pipeline.ports.work import (
 
 __all__ = [
     "Admission",
+    "ApiKeyStore",
     "Breaker",
     "BreakerState",
     "Calibration",
@@ -88,6 +91,7 @@ __all__ = [
     "Meter",
     "MeteredReranker",
     "OperationIds",
+    "PassageReader",
     "QueryReader",
     "RateLimit",
     "Reranker",

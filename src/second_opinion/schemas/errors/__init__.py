@@ -10,6 +10,8 @@
     │   │   └── ProviderAnswerInvalid  a provider of rerank scores answered, but not with usable scores
     │   ├── WriteConflict              somebody else changed the record first
     │   ├── ContentMissing             what was sent for a document cannot be found
+    │   ├── RateLimited                a key has made as many requests as it may for now
+    │   ├── GatewayStopping            the gateway is being stopped
     │   └── Overloaded                 come back after `retry_after` seconds
     └── PermanentError                 the same call fails again
         ├── InvalidRequest             what was sent cannot be accepted
@@ -33,12 +35,18 @@
         │   ├── UnknownDocument
         │   ├── UnknownJob
         │   ├── UnknownTrace
-        │   └── UnknownCandidate
+        │   ├── UnknownCandidate
+        │   └── UnknownKey
+        ├── Unauthenticated            no valid key came with the request
+        ├── AccessDenied               the key lacks the scope
+        ├── HostNotAllowed             a gateway on loopback was called by a foreign name
+        ├── BodyTooLarge
         ├── NotEnoughJudgements        too little is judged to say anything of a floor or a calibration
         ├── CalibrationRefused         a calibration that turns scores around, or is worse than the present one
         ├── ExtraMissing               what was asked for needs an extra that is not installed
         ├── JobCancelled
         ├── DeadlineExceeded
+        ├── QueryRefused               a refusal, where a caller wants it raised
         ├── LeaseLost                  another worker has taken the work over
         ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
         ├── IndexMismatch              the index was made by another model, chunker or analyzer
@@ -58,6 +66,15 @@
 An error is a `code` for programs, a sentence for people, and a `hint` that says what to do next.
 """
 
+from second_opinion.schemas.errors.access import (
+    AccessDenied,
+    BodyTooLarge,
+    GatewayStopping,
+    HostNotAllowed,
+    RateLimited,
+    Unauthenticated,
+    UnknownKey,
+)
 from second_opinion.schemas.errors.base import (
     TEXT_LIMIT,
     ErrorInfo,
@@ -129,11 +146,14 @@ from second_opinion.schemas.errors.work import (
     DeadlineExceeded,
     JobCancelled,
     LeaseLost,
+    QueryRefused,
 )
 
 __all__ = [
     "TEXT_LIMIT",
+    "AccessDenied",
     "AttemptsExhausted",
+    "BodyTooLarge",
     "BrokerUnavailable",
     "CalibrationMismatch",
     "CalibrationRefused",
@@ -146,6 +166,8 @@ __all__ = [
     "ErrorInfo",
     "ExtraMissing",
     "FilterTypeMismatch",
+    "GatewayStopping",
+    "HostNotAllowed",
     "IndexMismatch",
     "InternalError",
     "InvalidDataset",
@@ -169,7 +191,9 @@ __all__ = [
     "PortInUse",
     "ProviderAnswerInvalid",
     "ProviderRefused",
+    "QueryRefused",
     "QueryTooLong",
+    "RateLimited",
     "RelevanceMissing",
     "RerankRateLimited",
     "RerankUnavailable",
@@ -178,11 +202,13 @@ __all__ = [
     "StoreUnavailable",
     "TextUnreadable",
     "TransientError",
+    "Unauthenticated",
     "UnknownCandidate",
     "UnknownCollection",
     "UnknownDocument",
     "UnknownFilterField",
     "UnknownJob",
+    "UnknownKey",
     "UnknownReranker",
     "UnknownTrace",
     "UnsupportedMediaType",

@@ -1,5 +1,6 @@
 """Elasticsearch as the system of record: documents, contents, chunks, collections, traces, judgements, calibrations."""
 
+from second_opinion.pipeline.adapters.elasticsearch.api_keys import ElasticsearchApiKeys
 from second_opinion.pipeline.adapters.elasticsearch.calibrations import ElasticsearchCalibrations
 from second_opinion.pipeline.adapters.elasticsearch.chunks import ElasticsearchChunks
 from second_opinion.pipeline.adapters.elasticsearch.collections import ElasticsearchCollections
@@ -13,6 +14,7 @@ from second_opinion.pipeline.adapters.elasticsearch.traces import ElasticsearchT
 __all__ = [
     "Connection",
     "ConnectionOptions",
+    "ElasticsearchApiKeys",
     "ElasticsearchCalibrations",
     "ElasticsearchChunks",
     "ElasticsearchCollections",

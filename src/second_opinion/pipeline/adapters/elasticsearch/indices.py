@@ -61,6 +61,7 @@ TRACE_FIELDS: Final[dict[str, Any]] = {
 }
 CALIBRATION_FIELDS: Final[dict[str, Any]] = {"id": KEYWORD}
 RERANKER_FIELDS: Final[dict[str, Any]] = {"published_at": DOUBLE}
+API_KEY_FIELDS: Final[dict[str, Any]] = {"id": KEYWORD, "created_at": DOUBLE}
 JUDGEMENT_FIELDS: Final[dict[str, Any]] = {"key": KEYWORD, "collection": KEYWORD, "judged_at": DOUBLE}
 
 VECTOR_OPTIONS: Final[dict[str, Any]] = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
@@ -101,6 +102,11 @@ class IndexNames:
     def rerankers(self) -> str:
         """What rerank workers say of their models."""
         return f"{self.prefix}-rerankers"
+
+    @property
+    def api_keys(self) -> str:
+        """API keys, with hashes of their secrets."""
+        return f"{self.prefix}-api-keys"
 
     @property
     def traces(self) -> str:

@@ -1,0 +1,1 @@
+"""The HTTP gateway: everything a caller does, as resources."""

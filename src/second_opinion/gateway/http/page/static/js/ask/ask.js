@@ -1,0 +1,151 @@
+// The Ask tab.
+import { html, useEffect, useRef } from "../vendor.js";
+import * as asking from "../asking.js";
+import * as route from "../route.js";
+import { Icon, ProblemNotice } from "../notices.js";
+import { chosen, collections } from "../session.js";
+import { LoadSamples } from "../ingest/samples.js";
+import { Rail } from "./rail.js";
+import { FloorSlider } from "./slider.js";
+import { Candidates } from "./table.js";
+import { Verdict } from "./verdict.js";
+import { WhyNot } from "./why.js";
+
+const LOST = {
+  reconnecting: "The stream of stages was lost. Reconnecting; the query goes on.",
+  polling: "The stream of stages does not come back. Asking for the state instead; the query goes on.",
+};
+
+export function Ask() {
+  useEffect(() => {
+    if (route.trace.value) asking.open(route.trace.value);
+    else asking.clear();
+  }, [route.trace.value]);
+  const running = asking.running.value;
+  const record = asking.record.value;
+  const problem = asking.problem.value;
+  return html`
+    <${QueryBox} busy=${Boolean(running)} />
+    ${(running || record) && html`<${Rail} running=${running} record=${record} />`}
+    ${running && html`<${OnItsWay} running=${running} />`}
+    ${problem && html`<${Stopped} problem=${problem} />`}
+    ${asking.loading.value && html`<p class="quiet" role="status">Looking the trace up …</p>`}
+    ${record && html`<${Answer} record=${record} />`}
+    ${!running && !record && !problem && !asking.loading.value && html`<${Start} />`}
+  `;
+}
+
+function QueryBox({ busy }) {
+  const box = useRef(null);
+  const submit = (event) => {
+    event.preventDefault();
+    asking.ask(asking.draft.value);
+  };
+  const typed = (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    submit(event);
+  };
+  return html`
+    <form class="query" onSubmit=${submit} role="search">
+      <label for="question" class="visually-hidden">Question</label>
+      <textarea id="question" ref=${box} rows="1" maxlength="4000" placeholder="Ask ${route.collection.value} something" value=${asking.draft.value} onInput=${(event) => (asking.draft.value = event.target.value)} onKeyDown=${typed}></textarea>
+      ${busy
+        ? html`<button type="button" onClick=${asking.cancel}>Cancel</button>`
+        : html`<button type="submit" class="primary" disabled=${!asking.draft.value.trim()}>Ask</button>`}
+      <${Choices} />
+    </form>
+  `;
+}
+
+const CHOICES = [
+  ["top_k", "Top k", 1, 100],
+  ["candidates", "Candidates", 1, 1000],
+  ["chunks_per_document", "Chunks a document", 1, 1000],
+  ["deadline_ms", "Deadline (ms)", 1, 3600000],
+];
+
+function Choices() {
+  const said = asking.choices.value;
+  const set = (name) => (event) => {
+    const { [name]: _, ...rest } = said;
+    const number = event.target.valueAsNumber;
+    asking.choices.value = Number.isFinite(number) ? { ...rest, [name]: number } : rest;
+  };
+  const changed = Object.keys(said).length;
+  return html`
+    <details class="choices">
+      <summary>Choices${changed ? ` (${changed} set)` : ""}</summary>
+      <div>
+        ${CHOICES.map(
+          ([name, label, min, max]) => html`<label key=${name}>${label}<input type="number" min=${min} max=${max} value=${said[name] ?? ""} placeholder=${chosen.value?.overrides?.[name] ?? "default"} onInput=${set(name)} /></label>`,
+        )}
+      </div>
+    </details>
+  `;
+}
+
+function OnItsWay({ running }) {
+  const lost = LOST[running.connection];
+  return html`
+    <section class="verdict running" aria-label="On its way">
+      <p class="sentence" role="status">${lost ?? `Reading what ${route.collection.value} has on it …`}</p>
+      ${running.jobId && html`<p class="facts"><span>trace <code>${running.jobId}</code></span></p>`}
+    </section>
+  `;
+}
+
+function Stopped({ problem }) {
+  const jobId = problem.jobId ?? route.trace.value;
+  const known = problem.state === undefined && route.trace.value !== null;
+  const retry = known ? () => asking.open(route.trace.value) : () => asking.ask(asking.draft.value);
+  const canRetry = known || asking.draft.value.trim();
+  return html`<${ProblemNotice} problem=${problem} trace=${jobId} retry=${canRetry ? retry : null} />`;
+}
+
+function Answer({ record }) {
+  const verdict = asking.verdict.value;
+  const judged = record.outcome !== "unjudged" && record.candidates.length > 0;
+  useRejudgedMark(verdict);
+  return html`
+    <${Verdict} record=${record} verdict=${verdict} tried=${asking.isTried.value} />
+    ${judged && html`<${FloorSlider} record=${record} verdict=${verdict} asked=${asking.asked.value} />`}
+    ${record.candidates.length + record.unscored.length > 0 && html`<${Candidates} record=${record} verdict=${verdict} />`}
+    <${WhyNot} record=${record} />
+  `;
+}
+
+// How long a moved floor takes until the page shows it, for whoever measures.
+function useRejudgedMark(verdict) {
+  const first = useRef(true);
+  useEffect(() => {
+    if (!first.current && performance.getEntriesByName("floor-moved").length) {
+      performance.measure("rejudged", "floor-moved");
+      performance.clearMarks("floor-moved");
+    }
+    first.current = false;
+  }, [verdict]);
+}
+
+function Start() {
+  if (!collections.value.length) {
+    return html`
+      <section class="empty">
+        <h2>Nothing is indexed yet</h2>
+        <p>Drop files on the <a href="?tab=ingest" onClick=${toIngest}>Ingest</a> tab, or begin with a dozen sample leaflets.</p>
+        <${LoadSamples} />
+      </section>
+    `;
+  }
+  return html`
+    <section class="empty">
+      <h2><${Icon} name="answered" /> Ask, and see why</h2>
+      <p>Up to a hundred passages are read beside your question. What clears the floor is shown; when nothing does, that is said.</p>
+      <p class="quiet"><kbd>/</kbd> to the question · <kbd>?</kbd> all keys</p>
+    </section>
+  `;
+}
+
+function toIngest(event) {
+  event.preventDefault();
+  route.tab.value = "ingest";
+}

@@ -1,0 +1,13 @@
+"""The resources. `ROUTERS` is the one list of them; a new module adds its router here."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from second_opinion.gateway.http import health
+from second_opinion.gateway.http.routes import about
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    about.router,
+)

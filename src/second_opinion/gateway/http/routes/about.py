@@ -1,0 +1,79 @@
+"""What this system is, for whoever may ask."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from second_opinion import __version__
+from second_opinion.gateway.http.access import Principal, principal_of
+from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.schemas.access import SCOPES, Scope
+from second_opinion.schemas.calibration import RerankerRecord
+
+router = APIRouter(prefix="/v1", tags=["about"])
+
+
+class KeyView(BaseModel):
+    """The key of this request: `local` where none was needed."""
+
+    id: str = Field(examples=["5f0c2a1b9d3e4f60"])
+    name: str = Field(examples=["support page"])
+    scopes: list[Scope]
+    collections: list[str] = Field(description="`*` is every collection.", examples=[["handbook"]])
+
+
+class Limits(BaseModel):
+    """What the gateway takes."""
+
+    max_body_bytes: int
+    requests_per_minute: int = Field(description="0 is without limit.")
+    longest_wait_seconds: int
+
+
+class About(BaseModel):
+    """Versions, models and limits.
+
+    Attributes:
+        reranker: Name of the model that judges; null while no rerank worker has said what it serves.
+        calibration: Id of its calibration; null without one.
+    """
+
+    version: str
+    reranker: str | None
+    calibration: str | None
+    embedder: str
+    floor: float
+    key: KeyView
+    limits: Limits
+
+
+LONGEST_WAIT_SECONDS = 60
+
+
+@router.get("/about", summary="Version, models, and what this key may do")
+async def about(
+    held: Annotated[Gateway, Depends(gateway)], principal: Annotated[Principal, Depends(principal_of)]
+) -> About:
+    """Say what answers here, and what the key of this request may do."""
+    served = await held.run(held.parts.calibrations.rerankers)
+    first: RerankerRecord | None = served[0] if served else None
+    settings = held.settings
+    return About(
+        version=__version__,
+        reranker=None if first is None else first.name or first.key.model,
+        calibration=None if first is None or first.calibration is None else first.calibration.id,
+        embedder=settings.embedder_model if not settings.embedder else "defined",
+        floor=settings.floor,
+        key=KeyView(
+            id=principal.id,
+            name=principal.name,
+            scopes=[scope for scope in SCOPES if principal.may(scope)],
+            collections=sorted(principal.collections),
+        ),
+        limits=Limits(
+            max_body_bytes=settings.gateway_max_body_bytes,
+            requests_per_minute=settings.gateway_requests_per_minute,
+            longest_wait_seconds=LONGEST_WAIT_SECONDS,
+        ),
+    )
