@@ -16,7 +16,9 @@ from second_opinion.schemas.errors import ModelUnusable, OpinionError, Overloade
 
 
 class OnnxReranker:
-    """Implements `TimedReranker`. Any number of threads may call it; they share its runners.
+    """Implements `TimedReranker`, `QueryReader` and `PassageReader`. Any number of threads may call it.
+
+    They share its runners.
 
     Args:
         folder: A model folder of kind `reranker`.
@@ -98,6 +100,10 @@ class OnnxReranker:
     def reads_whole(self, query: str, passage: str) -> bool:
         """Tell whether the pair fits the window, so that nothing of the passage is left out."""
         return not self.tokenizer.pair(self.tokenizer.query(query), passage).truncated
+
+    def beginning(self, passage: str, tokens: int) -> str:
+        """Return the first `tokens` tokens of a passage as text; the passage itself when it has no more."""
+        return self.tokenizer.beginning(passage, tokens)
 
     def close(self) -> None:
         """End the runners."""

@@ -60,13 +60,20 @@ class ModelTokenizer:
 
     def tokens(self, text: str) -> list[int]:
         """Return the token ids of `text` without special ones; a text of any content or length is harmless."""
-        readable = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        ids: list[int] = self.rust.encode(readable, add_special_tokens=False).ids
+        ids: list[int] = self.rust.encode(_readable(text), add_special_tokens=False).ids
         return ids
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has, without the special ones."""
         return len(self.tokens(text))
+
+    def beginning(self, text: str, tokens: int) -> str:
+        """Return the first `tokens` tokens of a text as text; the text itself when it has no more."""
+        readable = _readable(text)
+        ends: list[tuple[int, int]] = self.rust.encode(readable, add_special_tokens=False).offsets
+        if len(ends) <= tokens:
+            return text
+        return readable[: ends[tokens - 1][1]] if tokens > 0 else ""
 
     @property
     def room(self) -> int:
@@ -114,6 +121,10 @@ class _Frame:
             ids += [*text, *self.special[number + 1]]
             types += [self.text_types[number]] * len(text) + [*self.special_types[number + 1]]
         return ModelInput(np.array([ids], np.int64), np.array([types], np.int64), truncated)
+
+
+def _readable(text: str) -> str:
+    return text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 def _frame(rust: RustTokenizer, *, pair: bool) -> _Frame:

@@ -122,6 +122,17 @@ class QueryReader(Protocol):
         """Return how many tokens are sure to be read of a query that has more; None for one that is read whole."""
 
 
+@runtime_checkable
+class PassageReader(Protocol):
+    """A model that can tell how much of a passage it reads, and where a passage has so many tokens."""
+
+    def reads_whole(self, query: str, passage: str) -> bool:
+        """Tell whether the pair fits the window, so that nothing of the passage is left out."""
+
+    def beginning(self, passage: str, tokens: int) -> str:
+        """Return the first `tokens` tokens of a passage as text; the passage itself when it has no more."""
+
+
 class ScoreCache(Protocol):
     """Raw scores of one reranker, known from before. It never raises: in doubt a score is not known."""
 

@@ -71,3 +71,17 @@ def test_a_broken_tokenizer_file_is_named(tmp_path_factory: pytest.TempPathFacto
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(ModelUnusable, match="broken"):
         ModelTokenizer.read(path, max_tokens=WINDOW, max_query_tokens=16)
+
+
+@given(st.text(max_size=400), st.integers(min_value=0, max_value=200))
+def test_a_beginning_has_the_first_tokens(text: str, tokens: int) -> None:
+    """What is left of a text has as many tokens as asked for at most, and they are the text's own first ones."""
+    kept = TOKENIZER.beginning(text, tokens)
+    assert text.encode("utf-8", "replace").startswith(kept.encode("utf-8", "replace"))
+    assert TOKENIZER.tokens(kept) == TOKENIZER.tokens(text)[:tokens]
+
+
+def test_a_short_text_is_its_own_beginning() -> None:
+    """What has no more tokens than asked for stays to the last character, trailing spaces included."""
+    assert TOKENIZER.beginning("five to ten  ", 3) == "five to ten  "
+    assert TOKENIZER.beginning("five to ten", 2) == "five to"
