@@ -23,6 +23,7 @@
         │   │   └── NoTextFound
         │   ├── MetadataTypeConflict
         │   ├── VersionConflict
+        │   ├── IdempotencyConflict    an Idempotency-Key was sent with something else before
         │   ├── InvalidQuery
         │   │   ├── EmptyQuery
         │   │   ├── QueryTooLong
@@ -101,6 +102,7 @@ from second_opinion.schemas.errors.requests import (
     EmptyDocument,
     EmptyQuery,
     FilterTypeMismatch,
+    IdempotencyConflict,
     InvalidDataset,
     InvalidDocument,
     InvalidEncoding,
@@ -168,6 +170,7 @@ __all__ = [
     "FilterTypeMismatch",
     "GatewayStopping",
     "HostNotAllowed",
+    "IdempotencyConflict",
     "IndexMismatch",
     "InternalError",
     "InvalidDataset",

@@ -64,6 +64,13 @@ class VersionConflict(InvalidRequest):
     default_hint = "Raise source_version for each change of the document."
 
 
+class IdempotencyConflict(InvalidRequest):
+    """The same Idempotency-Key was sent before with something else."""
+
+    code = "idempotency_conflict"
+    default_hint = "Send a key of its own with each thing that is to be done once."
+
+
 class InvalidQuery(InvalidRequest):
     """The query cannot be run as it is."""
 
