@@ -19,6 +19,9 @@ from second_opinion.pipeline.adapters.elasticsearch import Connection, Connectio
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.schemas.errors import StackError
 
+# Haystack reads this when it is imported: no test calls home.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
 
 @dataclass(frozen=True)
 class Servers:

@@ -1,0 +1,5 @@
+"""For Haystack: what this package offers it."""
+
+from second_opinion.gateway.integrations.haystack import SecondOpinionRetriever
+
+__all__ = ["SecondOpinionRetriever"]
