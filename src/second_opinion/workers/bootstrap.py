@@ -52,7 +52,7 @@ from second_opinion.workers.embedders import embedder_identity, open_embedder
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
-from second_opinion.workers.rerankers import OpenedReranker, open_rerankers
+from second_opinion.workers.rerankers import LocalReranker, OpenedReranker, open_local_rerankers, open_rerankers
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.trace_writer import TraceWriter
 
@@ -377,6 +377,11 @@ def open_scores(settings: Settings, opened: OpenedReranker) -> RedisScores | Non
         limit=settings.rerank_cache_scores,
         namespace=settings.index_prefix,
     )
+
+
+def gateway_rerankers(settings: Settings) -> list[LocalReranker]:
+    """Return the rerankers that a gateway answers with in its own process; they are loaded here, and checked."""
+    return open_local_rerankers(settings)
 
 
 def rerank_parts(settings: Settings, pulse: Pulse = lambda: no_guard) -> RerankParts:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from redis import Redis
@@ -26,8 +26,11 @@ from second_opinion.schemas.calibration import CalibrationKey, RerankerRecord
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.schemas.verdict import CalibrationSource
 from second_opinion.workers.clock import SystemClock
-from second_opinion.workers.definitions import RerankerDefinition
+from second_opinion.workers.definitions import BUNDLED_NAME, RerankerDefinition
 from second_opinion.workers.settings import Settings
+
+if TYPE_CHECKING:
+    from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 
 CALIBRATION_FILE: Final = "calibration.json"
 BREAKER_TIMEOUT: Final = 1.0
@@ -59,6 +62,19 @@ class OpenedReranker:
             trained_on=self.reranker.spec.trained_on,
             published_at=at,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReranker:
+    """A reranker of this process alone: it asks no other server, and loads no torch."""
+
+    name: str
+    reranker: "OnnxReranker"
+    calibration: FittedCalibration | NoCalibration
+
+    def close(self) -> None:
+        """End its runners."""
+        self.reranker.close()
 
 
 def open_breaker(settings: Settings) -> RedisBreaker:
@@ -116,6 +132,24 @@ def open_rerankers(settings: Settings) -> list[OpenedReranker]:
     return [open_reranker(name, definitions[name], settings, limits) for name in settings.served_rerankers()]
 
 
+def open_local_rerankers(settings: Settings) -> list[LocalReranker]:
+    """Return those rerankers of the settings that run on ONNX Runtime, in their order; the bundled one if none does.
+
+    Raises:
+        OpinionError: As `open_rerankers` does.
+    """
+    definitions = settings.reranker_definitions()
+    names = [name for name in settings.served_rerankers() if definitions[name].kind == "onnx"] or [BUNDLED_NAME]
+    return [_open_local(name, definitions[name], settings) for name in names]
+
+
+def _open_local(name: str, definition: RerankerDefinition, settings: Settings) -> LocalReranker:
+    reranker = _open_onnx(name, definition, settings)
+    path = definition.calibration or _beside(definition)
+    found = calibration_for(reranker, path) if path else NoCalibration(reranker.spec.scale)
+    return LocalReranker(name, reranker, found)
+
+
 def open_reranker(
     name: str, definition: RerankerDefinition, settings: Settings, limits: SharedLimits
 ) -> OpenedReranker:
@@ -146,6 +180,10 @@ def _beside(definition: RerankerDefinition) -> Path | None:
 
 
 def _onnx(name: str, definition: RerankerDefinition, settings: Settings, _limit: RateLimit) -> Reranker:
+    return _open_onnx(name, definition, settings)
+
+
+def _open_onnx(name: str, definition: RerankerDefinition, settings: Settings) -> "OnnxReranker":
     from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 
     _known(name, definition.options, {"threads"})

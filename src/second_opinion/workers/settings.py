@@ -166,6 +166,13 @@ class Settings(BaseSettings):
     """Requests a minute that a key may make of one gateway process; 0 is without limit."""
     gateway_max_body_bytes: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
     """Largest body of a request, and largest line of a batch."""
+    gateway_rerank: Literal["off", "lazy", "start"] = "lazy"
+    """Whether the gateway reranks passages that callers send: not at all, with a model that is loaded at the first such
+    request, or with one that is loaded when it starts."""
+    gateway_rerank_seconds: Seconds = 120.0
+    """Seconds that such a request may take."""
+    gateway_rerank_passages: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Most passages that may wait for it at once; a request that finds more there is told when to come back."""
 
     state_dir: Path = Field(default_factory=default_state_dir)
     """Folder of the local stack: servers, pids, ports, logs."""

@@ -13,8 +13,10 @@ from second_opinion.gateway.http.guard import Answering
 from second_opinion.gateway.http.keyring import Keyring
 from second_opinion.gateway.http.problems import EVERYWHERE, Problem, answers, install
 from second_opinion.gateway.http.request_id import RequestIds
+from second_opinion.gateway.http.rerank import RerankDesk
 from second_opinion.gateway.http.routes import ROUTERS
 from second_opinion.gateway.parts import Parts, connect
+from second_opinion.workers.bootstrap import gateway_rerankers
 from second_opinion.workers.settings import Settings
 
 SUMMARY: Final = "Retrieval that has to be right: a calibrated second opinion, a relevance floor, honest refusals."
@@ -58,8 +60,16 @@ def _gateway(settings: Settings, parts: Parts) -> Gateway:
     async def read() -> list[Any]:
         return await held.run(parts.api_keys.listed)
 
-    held = Gateway(settings=settings, client=client, keys=Keyring(read, parts.stores.clock))
+    held = Gateway(
+        settings=settings, client=client, keys=Keyring(read, parts.stores.clock), rerank=rerank_desk(settings)
+    )
     return held
+
+
+def rerank_desk(settings: Settings) -> RerankDesk:
+    """Return what puts callers' own passages in order; its models are loaded when they are first needed."""
+    served = None if settings.gateway_rerank == "off" else partial(gateway_rerankers, settings)
+    return RerankDesk(served, seconds=settings.gateway_rerank_seconds, most_passages=settings.gateway_rerank_passages)
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from second_opinion.gateway.client import Client
 from second_opinion.gateway.http.keyring import Keyring
+from second_opinion.gateway.http.rerank import RerankDesk
 from second_opinion.gateway.http.waiting import Waiting
 from second_opinion.gateway.parts import Parts
 from second_opinion.schemas.job import Job
@@ -33,6 +34,7 @@ class Gateway:
         settings: Where the servers are, and the gateway's own choices.
         client: Everything a caller does; its calls block, so they go through `run`.
         keys: Who may come in.
+        rerank: What puts callers' own passages in order.
         waiting: Callers that wait for something to end, and the word that the gateway is being stopped.
         started_at: Unix seconds.
         more: What single routes keep for the whole process, by a name of their own.
@@ -41,6 +43,7 @@ class Gateway:
     settings: Settings
     client: Client
     keys: Keyring
+    rerank: RerankDesk
     waiting: Waiting = field(default_factory=Waiting)
     started_at: float = field(default_factory=time.time)
     more: dict[str, Any] = field(default_factory=dict)
@@ -79,6 +82,7 @@ class Gateway:
         """Give the connections back."""
         self.waiting.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self.rerank.close)
         await asyncio.to_thread(self.client.close)
 
 
@@ -89,8 +93,10 @@ def gateway(connection: HTTPConnection) -> Gateway:
 
 @asynccontextmanager
 async def opened(held: Gateway) -> AsyncIterator[None]:
-    """Close the gateway when its server ends."""
+    """Load what is to be loaded before the first request, and close the gateway when its server ends."""
     try:
+        if held.settings.gateway_rerank == "start":
+            await asyncio.to_thread(held.rerank.open)
         yield
     finally:
         await held.close()

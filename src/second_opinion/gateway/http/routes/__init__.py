@@ -5,9 +5,10 @@ from typing import Final
 from fastapi import APIRouter
 
 from second_opinion.gateway.http import health
-from second_opinion.gateway.http.routes import about
+from second_opinion.gateway.http.routes import about, rerank
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     about.router,
+    rerank.router,
 )
