@@ -9,7 +9,8 @@ from second_opinion.schemas.base import Record, Request, Versioned
 DEFAULT_COLLECTION: Final = "default"
 
 _NAME: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
-CollectionName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+NAME_PATTERN: Final = f"^{_NAME}$"
+CollectionName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 OnUnavailable = Literal["fail", "wait", "fused"]
 RerankerName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 RerankerNames = Annotated[str, StringConstraints(pattern=f"^{_NAME}(,{_NAME}){{0,7}}$")]

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "dead-letters": LazyCommand(
         f"{_HERE}.dead_letters:dead_letters", "List documents that failed, try them again, or give them up.", "Manage"
     ),
+    "keys": LazyCommand(f"{_HERE}.keys:keys", "Say who may use the HTTP gateway, and for what.", "Manage"),
     "usage": LazyCommand(f"{_HERE}.usage:usage", "Show what managed rerankers cost, day by day.", "Operate"),
     "setup": LazyCommand(f"{_OPS}:setup", "Fetch the servers of the local stack.", "Operate"),
     "up": LazyCommand(f"{_OPS}:up", "Start the local stack: Elasticsearch, Redis and workers.", "Operate"),
