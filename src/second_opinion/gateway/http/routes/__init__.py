@@ -4,11 +4,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from second_opinion.gateway.http import health
+from second_opinion.gateway.http import health, page
 from second_opinion.gateway.http.routes import about, rerank
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    page.router,
     about.router,
     rerank.router,
 )

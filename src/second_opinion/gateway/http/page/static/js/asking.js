@@ -123,7 +123,7 @@ async function finish(jobId, signal) {
   };
   const job = await follow(jobId, {
     signal,
-    onStage: (stage) => change({ state: stage.state, stages: [...running.value.stages, { ...stage, heard: Date.now() }] }),
+    onStage: (stage) => change({ state: stage.state, stages: [...running.value.stages, stage] }),
     onConnection: (connection) => running.value?.connection !== connection && change({ connection }),
   });
   if (!job.result) throw ended(job);

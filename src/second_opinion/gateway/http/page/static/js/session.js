@@ -18,7 +18,7 @@ export const singleKeys = signal(remembered("keys") !== "off");
 export const announcement = signal("");
 
 export const may = (scope) => {
-  const scopes = about.value?.scopes ?? [];
+  const scopes = about.value?.key.scopes ?? [];
   return scopes.includes(scope) || scopes.includes("admin");
 };
 

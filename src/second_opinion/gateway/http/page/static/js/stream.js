@@ -67,6 +67,7 @@ async function listen(jobId, place, { onStage, signal }) {
   const headers = place.last === null ? {} : { "Last-Event-ID": place.last };
   const response = await send(`/v1/queries/${part(jobId)}/events`, { stream: true, signal, headers });
   if (!response.ok) throw await problemOf(response);
+  if (response.status === 204) return await call(`/v1/queries/${part(jobId)}`, { signal });
   const reader = new EventReader();
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
@@ -78,6 +79,7 @@ async function listen(jobId, place, { onStage, signal }) {
         const said = JSON.parse(event.data);
         if (event.event === "end") return said;
         if (event.event === "stage") onStage(said);
+        if (event.event === "error") throw new Problem(said);
       }
     }
   } finally {

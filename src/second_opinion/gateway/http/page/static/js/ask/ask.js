@@ -1,5 +1,5 @@
 // The Ask tab.
-import { html, useEffect, useRef } from "../vendor.js";
+import { html, useEffect, useLayoutEffect, useRef } from "../vendor.js";
 import * as asking from "../asking.js";
 import * as route from "../route.js";
 import { Icon, ProblemNotice } from "../notices.js";
@@ -117,7 +117,7 @@ function Answer({ record }) {
 // How long a moved floor takes until the page shows it, for whoever measures.
 function useRejudgedMark(verdict) {
   const first = useRef(true);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!first.current && performance.getEntriesByName("floor-moved").length) {
       performance.measure("rejudged", "floor-moved");
       performance.clearMarks("floor-moved");

@@ -28,7 +28,7 @@ function measured(record) {
 export function Rail({ record, running }) {
   const now = useTicks(Boolean(running));
   const times = record ? measured(record) : {};
-  const at = running ? (AT[running.state] ?? 0) : STAGES.length;
+  const at = running ? placeOf(running) : STAGES.length;
   const total = record?.milliseconds.total;
   return html`
     <ol class="rail" aria-label="Stages">
@@ -52,16 +52,23 @@ function figures(stage) {
   return `${milliseconds(stage.ms)}${left}`;
 }
 
-// From the stages that were heard of: when each state began, by this browser's clock, and what retrieval brought.
+// From the stages that were heard of, by the gateway's clock; the one that goes on, by this browser's.
 function live(running, place, at, now) {
   if (!running || place > at) return null;
-  const began = (state) => running.stages.find((stage) => stage.state === state)?.heard;
+  const starts = [0, began(running, "retrieving"), null, began(running, "reranking"), null];
   const brought = running.stages.find((stage) => stage.candidates)?.candidates;
-  const starts = [running.since, began("retrieving"), null, began("reranking")];
-  const start = starts[place];
-  if (!start) return null;
-  const next = starts.slice(place + 1).find(Boolean);
-  return { ms: Math.max(0, (place < at && next ? next : now) - start), left: place === 1 && place < at ? brought : null };
+  if (starts[place] === null) return null;
+  const next = starts.slice(place + 1).find((one) => one !== null);
+  const over = place < at && next !== undefined ? next : now - running.since;
+  return { ms: Math.max(0, over - starts[place]), left: place === 1 ? brought : null };
+}
+
+const began = (running, state) => running.stages.find((stage) => stage.state === state)?.elapsed_ms ?? null;
+
+// A query that was retrieved for waits for a rerank worker, and stands there.
+function placeOf(running) {
+  const waits = running.state === "retrieving" && running.stages.some((stage) => stage.candidates);
+  return waits ? AT.reranking : (AT[running.state] ?? 0);
 }
 
 function useTicks(on) {

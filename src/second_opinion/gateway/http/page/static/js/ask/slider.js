@@ -16,7 +16,7 @@ export function FloorSlider({ record, verdict, asked }) {
   return html`
     <section class="floor-panel" aria-label="Floor">
       <label for="floor">Floor</label>
-      <div class="range" ref=${placed("--saved", saved)}>
+      <div class="range" ref=${placed("--at-saved", saved)}>
         <input id="floor" type="range" min="0" max="1" step="0.01" value=${floor} onInput=${moved} aria-valuetext=${`${share(floor)}, ${kept}`} />
         <span class="ghost" title="saved floor of this collection" aria-hidden="true"></span>
       </div>

@@ -69,8 +69,8 @@ export function Candidates({ record, verdict }) {
 
 const direction = (name) => (name === "relevance" ? "descending" : "ascending");
 const placedBoth = (floor) => (element) => {
-  placed("--floor", floor)(element);
-  placed("--saved", savedFloor.value)(element);
+  placed("--at-floor", floor)(element);
+  placed("--at-saved", savedFloor.value)(element);
 };
 
 function sorted(record, verdict, sort) {

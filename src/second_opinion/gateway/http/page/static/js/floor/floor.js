@@ -1,0 +1,2 @@
+import { html } from "../vendor.js";
+export const Floor = () => html`<p>…</p>`;

@@ -1,0 +1,2 @@
+import { html } from "../vendor.js";
+export const Ingest = () => html`<p>…</p>`;
