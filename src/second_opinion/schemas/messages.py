@@ -1,15 +1,33 @@
 """Messages between callers and workers: ids only, in the imperative, each with its schema version."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.usage import RerankerUsage
 
+REQUEST_ID_LENGTH: Final = 64
 
-class AcceptDocuments(Versioned):
+
+class Message(Versioned):
+    """A message to workers.
+
+    Attributes:
+        request_id: What the caller, or the gateway, called the request that this comes from: for log lines alone.
+    """
+
+    request_id: str | None = None
+
+    @field_validator("request_id", mode="before")
+    @classmethod
+    def _do_no_harm(cls, given: object) -> str | None:
+        """Take what can be logged: a strange id is no reason to lose the work."""
+        return given[:REQUEST_ID_LENGTH] if isinstance(given, str) else None
+
+
+class AcceptDocuments(Message):
     """Accept documents and deletions sent by task name; each payload is validated when it is accepted.
 
     Attributes:
@@ -21,25 +39,25 @@ class AcceptDocuments(Versioned):
     deletions: tuple[dict[str, Any], ...] = ()
 
 
-class ExtractDocument(Versioned):
+class ExtractDocument(Message):
     """Turn the bytes of one operation into text."""
 
     document: DocumentRef
 
 
-class IndexDocuments(Versioned):
+class IndexDocuments(Message):
     """Chunk, embed, write and commit these operations. Each is fenced on its own; the batch only saves round trips."""
 
     documents: tuple[DocumentRef, ...] = Field(min_length=1, max_length=256)
 
 
-class RunQuery(Versioned):
+class RunQuery(Message):
     """Retrieve the candidates of one job."""
 
     job_id: str
 
 
-class RerankCandidates(Versioned):
+class RerankCandidates(Message):
     """Score, judge and finish one job whose candidates wait in Redis.
 
     Attributes:
@@ -52,7 +70,7 @@ class RerankCandidates(Versioned):
     usage: tuple[RerankerUsage, ...] = ()
 
 
-class SubmitQuery(Versioned):
+class SubmitQuery(Message):
     """Submit a query by task name, without the Python client; the payload is a `QueryRequest`."""
 
     kind: Literal["submit_query"] = "submit_query"

@@ -6,7 +6,7 @@ process goes on. A memory error is not gone on from: the process is left, and le
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import ErrorInfo, InternalError, InvalidRequest, OpinionError
+from second_opinion.schemas.messages import REQUEST_ID_LENGTH
 from second_opinion.workers.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ class TaskRunner:
         started = time.perf_counter()
         facts: Facts = {}
         error: ErrorInfo | None = None
-        with structlog.contextvars.bound_contextvars(task=task), self._watchdog.watching(task):
+        with structlog.contextvars.bound_contextvars(task=task, **_origin(payload)), self._watchdog.watching(task):
             try:
                 facts = body(_decode(model, payload))
             except OpinionError as problem:
@@ -64,6 +65,12 @@ class TaskRunner:
             else:
                 log.warning("task_failed", milliseconds=milliseconds, code=error.code, error=error.message, **facts)
         return error
+
+
+def _origin(payload: object) -> dict[str, str]:
+    """Return the id of the request that a message comes from, for its log lines and for the messages it leads to."""
+    request_id = payload.get("request_id") if isinstance(payload, Mapping) else None
+    return {"request_id": request_id[:REQUEST_ID_LENGTH]} if isinstance(request_id, str) else {}
 
 
 def _decode(model: type[MessageT], payload: object) -> MessageT:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from second_opinion.schemas.errors import StoreUnavailable
@@ -14,7 +15,7 @@ from second_opinion.workers.watchdog import Limits, Watchdog
 def run(payload: object, body: Callable[[RunQuery], Facts]) -> tuple[list[dict[str, object]], list[int]]:
     left: list[int] = []
     runner = TaskRunner(Watchdog(Limits(task=10, shutdown_grace=10)), leave=left.append)
-    with capture_logs() as lines:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         runner.run("opinion.retrieve", RunQuery, payload, body)
     return [dict(line) for line in lines], left
 
@@ -64,3 +65,21 @@ def test_unknown_fields_are_ignored_inside() -> None:
     """A newer sender may add fields to a message: rolling deploys run both side by side."""
     lines, _ = run({"job_id": "j", "added_later": 1, "schema_version": 2}, lambda message: {"job": message.job_id})
     assert lines[0]["event"] == "task_done"
+
+
+def test_lines_carry_the_request_that_a_message_comes_from() -> None:
+    """The body's own lines and the task's one line, and nothing of it stays behind for the next message."""
+    lines, _ = run(
+        {"job_id": "j", "request_id": "web-17"}, lambda _: structlog.get_logger().info("within") or {"job": "j"}
+    )
+    assert [(line["event"], line["request_id"]) for line in lines] == [("within", "web-17"), ("task_done", "web-17")]
+    lines, _ = run({"job_id": "j"}, lambda message: {"job": message.job_id})
+    assert "request_id" not in lines[0]
+
+
+@pytest.mark.parametrize("strange", [17, None, ["web"], "x" * 1_000])
+def test_a_strange_request_id_does_no_harm(strange: object) -> None:
+    """Whoever sends by name may write what they like there; a line holds 64 characters of it at most."""
+    lines, _ = run({"job_id": "j", "request_id": strange}, lambda message: {"job": message.job_id})
+    assert lines[0]["event"] == "task_done"
+    assert len(str(lines[0].get("request_id", ""))) <= 64
