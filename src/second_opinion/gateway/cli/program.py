@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "trace": LazyCommand(f"{_HERE}.trace:trace", "Explain a past query candidate by candidate.", "Use"),
     "judge": LazyCommand(f"{_HERE}.judge:judge", "Say whether a candidate is relevant to its question.", "Use"),
     "job": LazyCommand(f"{_HERE}.jobs:job", "Look at, wait for or cancel a query job.", "Use"),
+    "mcp": LazyCommand(f"{_HERE}.mcp:mcp", "Serve search and document tools to assistants.", "Use"),
     "document": LazyCommand(f"{_HERE}.documents:document", "Look at or delete documents.", "Manage"),
     "collections": LazyCommand(f"{_HERE}.collections:collections", "List, set up or delete collections.", "Manage"),
     "evaluate": LazyCommand(
@@ -54,6 +55,7 @@ COMMANDS: Final = {
     "logs": LazyCommand(f"{_OPS}:logs", "Show what the parts of the local stack log.", "Operate"),
     "doctor": LazyCommand(f"{_HERE}.doctor:doctor", "Check every part and say what to do.", "Operate"),
     "bench": LazyCommand(f"{_HERE}.bench:bench", "Measure how fast the models run on this machine.", "Operate"),
+    "serve": LazyCommand(f"{_HERE}.serve:serve", "Serve the HTTP API and the page.", "Operate"),
     "worker": LazyCommand(f"{_HERE}.worker:worker", "Run one worker of a role.", "Operate"),
 }
 

@@ -1,0 +1,1 @@
+"""The Model Context Protocol: search and document tools for assistants. Needs the extra `mcp`."""
