@@ -138,6 +138,11 @@ class RerankDesk:
         """True once the models are loaded."""
         return bool(self._opened)
 
+    @property
+    def waiting(self) -> int:
+        """How many passages wait or are being read."""
+        return self._load.passages
+
     def open(self) -> None:
         """Load the models now.
 
@@ -266,7 +271,7 @@ class _Load:
         self._most = most_passages
         self._lock = threading.Lock()
         self._requests = 0
-        self._passages = 0
+        self.passages = 0
         self._pairs = 1.0
         self._seconds = FIRST_GUESS
         self._mark = 0.0
@@ -274,20 +279,20 @@ class _Load:
 
     def take(self, passages: int) -> None:
         with self._lock:
-            full = self._requests > 0 and self._passages + passages > self._most
+            full = self._requests > 0 and self.passages + passages > self._most
             if full or self._requests >= REQUESTS_AT_ONCE:
-                wait = min(LONGEST_WAIT, max(1.0, math.ceil(self._passages * self._seconds / self._pairs)))
+                wait = min(LONGEST_WAIT, max(1.0, math.ceil(self.passages * self._seconds / self._pairs)))
                 raise Overloaded(
-                    f"{self._passages:,} passages of {self._requests} requests are waiting to be reranked",
+                    f"{self.passages:,} passages of {self._requests} requests are waiting to be reranked",
                     retry_after=wait,
                 )
             self._requests += 1
-            self._passages += passages
+            self.passages += passages
 
     def give_back(self, passages: int) -> None:
         with self._lock:
             self._requests -= 1
-            self._passages -= passages
+            self.passages -= passages
 
     @contextmanager
     def measured(self, pairs: int) -> Iterator[None]:
