@@ -36,7 +36,8 @@ class QueryRescue:
     """Keeps queries from being forgotten. Any number may run at once: each job is sent by one of them.
 
     A waiting job usually has its message in a queue, so it is sent again only when the queues hold fewer messages than
-    jobs wait, or when it has waited beyond all patience.
+    jobs wait, or when it has waited beyond all patience. One that lost its worker has had its turn, and goes to the
+    front.
 
     Args:
         max_attempts: As in `begun_too_often`.
@@ -56,7 +57,9 @@ class QueryRescue:
             BrokerUnavailable: If the queues cannot be had; what could not be sent is found by a later run.
         """
         expired = len(self._jobs.expire(limit=PAGE))
-        lost, failed = self._send(self._jobs.lapsed(limit=PAGE), self._clock.now())
+        # Of what goes to the front the last is taken first, and that is to be the one that lapsed first.
+        lapsed = self._jobs.lapsed(limit=PAGE)[::-1]
+        lost, failed = self._send(lapsed, self._clock.now())
         queued = self._queue.length("retrieve") + self._queue.length("rerank")
         few = queued < self._jobs.count_waiting()
         before = self._clock.now() - (SETTLING_SECONDS if few else PATIENCE_SECONDS)
@@ -78,9 +81,9 @@ class QueryRescue:
                 failed += self._jobs.finish(job_id, JobState.FAILED, at=self._clock.now(), error=problem.info())
                 continue
             if job.next_step == "reranking":
-                self._queue.rerank(job_id)
+                self._queue.rerank(job_id, front=job.losses > 0)
             else:
-                self._queue.retrieve(job_id)
+                self._queue.retrieve(job_id, front=job.losses > 0)
             sent += 1
         return sent, failed
 

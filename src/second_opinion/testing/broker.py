@@ -36,10 +36,11 @@ class MemoryBroker:
         self._waiting: defaultdict[str, list[Delivery]] = defaultdict(list)
         self._held: dict[int, tuple[Delivery, float]] = {}
 
-    def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0) -> None:
-        """Put a message at the end of a queue, to be worked on after `delay` seconds."""
+    def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0, front: bool = False) -> None:
+        """Put a message at the end of a queue, or at its `front`, to be worked on after `delay` seconds."""
         self._sent += 1
-        self._waiting[queue].append(Delivery(self._sent, queue, body, self._clock.now() + delay if delay else 0.0))
+        delivery = Delivery(self._sent, queue, body, self._clock.now() + delay if delay else 0.0)
+        self._waiting[queue].insert(0 if front else len(self._waiting[queue]), delivery)
 
     def take(self, queue: str) -> Delivery | None:
         """Take the oldest message that is due off its queue; nobody holds it until it is recorded."""
@@ -106,25 +107,25 @@ class BrokerQueue:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 
-    def extract(self, document: DocumentRef) -> None:
+    def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes."""
-        self._send("extract", ExtractDocument(document=document))
+        self._send("extract", ExtractDocument(document=document), front=front)
 
-    def index(self, documents: Sequence[DocumentRef]) -> None:
+    def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
-        self._send("index", IndexDocuments(documents=tuple(documents)))
+        self._send("index", IndexDocuments(documents=tuple(documents)), front=front)
 
-    def retrieve(self, job_id: str) -> None:
+    def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
-        self._send("retrieve", RunQuery(job_id=job_id))
+        self._send("retrieve", RunQuery(job_id=job_id), front=front)
 
-    def rerank(self, job_id: str, *, delay: float = 0.0, **told: Any) -> None:
+    def rerank(self, job_id: str, *, delay: float = 0.0, front: bool = False, **told: Any) -> None:
         """Ask for a job's candidates to be scored and judged; what else is told travels in the message."""
-        self._send("rerank", RerankCandidates(job_id=job_id, **told), delay=delay)
+        self._send("rerank", RerankCandidates(job_id=job_id, **told), delay=delay, front=front)
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
         return self._broker.length(queue)
 
-    def _send(self, queue: str, message: Versioned, *, delay: float = 0.0) -> None:
-        self._broker.send(queue, message.model_dump(mode="json"), delay=delay)
+    def _send(self, queue: str, message: Versioned, *, front: bool, delay: float = 0.0) -> None:
+        self._broker.send(queue, message.model_dump(mode="json"), delay=delay, front=front)

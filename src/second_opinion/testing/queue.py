@@ -2,9 +2,12 @@
 
 from collections import deque
 from collections.abc import Sequence, Sized
+from typing import TypeVar
 
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.usage import RerankerUsage
+
+ItemT = TypeVar("ItemT")
 
 
 class MemoryQueue:
@@ -18,24 +21,32 @@ class MemoryQueue:
         self.delays: deque[tuple[int, float]] = deque()
         self.spent: deque[tuple[RerankerUsage, ...]] = deque()
 
-    def extract(self, document: DocumentRef) -> None:
+    def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes."""
-        self.extractions.append(document)
+        _put(self.extractions, document, front=front)
 
-    def index(self, documents: Sequence[DocumentRef]) -> None:
+    def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
-        self.batches.append(tuple(documents))
+        _put(self.batches, tuple(documents), front=front)
 
-    def retrieve(self, job_id: str) -> None:
+    def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
-        self.retrievals.append(job_id)
+        _put(self.retrievals, job_id, front=front)
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
+    def rerank(
+        self,
+        job_id: str,
+        *,
+        waits: int = 0,
+        delay: float = 0.0,
+        usage: Sequence[RerankerUsage] = (),
+        front: bool = False,
+    ) -> None:
         """Ask for a job's candidates to be scored and judged.
 
         How long it would wait is kept in `delays`, and what it has cost in `spent`.
         """
-        self.reranks.append(job_id)
+        _put(self.reranks, job_id, front=front)
         self.delays.append((waits, delay))
         self.spent.append(tuple(usage))
 
@@ -48,3 +59,10 @@ class MemoryQueue:
             "rerank": self.reranks,
         }
         return len(queues[queue])
+
+
+def _put(queue: deque[ItemT], item: ItemT, *, front: bool) -> None:
+    if front:
+        queue.appendleft(item)
+    else:
+        queue.append(item)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -14,10 +15,12 @@ from second_opinion.schemas.errors import BrokerUnavailable
 from second_opinion.schemas.messages import (
     ExtractDocument,
     IndexDocuments,
+    Message,
     RerankCandidates,
     RunQuery,
 )
 from second_opinion.schemas.usage import RerankerUsage
+from second_opinion.workers.front import producer_at_front
 from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
 
 LONGEST_DELAY: Final = 30.0
@@ -30,31 +33,47 @@ class CeleryTaskQueue:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def extract(self, document: DocumentRef) -> None:
-        """Ask for the text of an operation's bytes."""
-        self.send(EXTRACT, ExtractDocument(document=document))
+    def extract(self, document: DocumentRef, *, front: bool = False) -> None:
+        """Ask for the text of an operation's bytes; at the `front`, before all that waits."""
+        self.send(EXTRACT, ExtractDocument(document=document), front=front)
 
-    def index(self, documents: Sequence[DocumentRef]) -> None:
-        """Ask for operations to be chunked, embedded and committed."""
-        self.send(INDEX, IndexDocuments(documents=tuple(documents)))
+    def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
+        """Ask for operations to be chunked, embedded and committed; at the `front`, before all that waits."""
+        self.send(INDEX, IndexDocuments(documents=tuple(documents)), front=front)
 
-    def retrieve(self, job_id: str) -> None:
-        """Ask for a job's candidates."""
-        self.send(RETRIEVE, RunQuery(job_id=job_id))
+    def retrieve(self, job_id: str, *, front: bool = False) -> None:
+        """Ask for a job's candidates; at the `front`, before all that waits."""
+        self.send(RETRIEVE, RunQuery(job_id=job_id), front=front)
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
-        """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now."""
+    def rerank(
+        self,
+        job_id: str,
+        *,
+        waits: int = 0,
+        delay: float = 0.0,
+        usage: Sequence[RerankerUsage] = (),
+        front: bool = False,
+    ) -> None:
+        """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now.
+
+        At the `front` they are before all that waits.
+        """
         message = RerankCandidates(job_id=job_id, waits=waits, usage=tuple(usage))
-        self.send(RERANK, message, delay=min(delay, LONGEST_DELAY))
+        self.send(RERANK, message, delay=min(delay, LONGEST_DELAY), front=front)
 
-    def send(self, task: str, message: Versioned, *, delay: float = 0.0) -> None:
+    def send(self, task: str, message: Versioned, *, delay: float = 0.0, front: bool = False) -> None:
         """Send a message to the queue of its task, to be worked on after `delay` seconds.
 
         Raises:
             BrokerUnavailable: If Redis does not take it in time.
         """
+        args = [_of_this_request(message).model_dump(mode="json")]
         with _broker_errors():
-            self._app.send_task(task, args=[message.model_dump(mode="json")], countdown=delay or None)
+            if front:
+                with producer_at_front(self._app) as producer:
+                    self._app.send_task(task, args=args, countdown=delay or None, producer=producer)
+            else:
+                self._app.send_task(task, args=args, countdown=delay or None)
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue, those in the hands of workers left out.
@@ -78,6 +97,14 @@ class CeleryTaskQueue:
             memory = cast("Mapping[str, Any]", channel.client.info("memory"))
         limit = int(memory.get("maxmemory", 0))
         return int(memory["used_memory"]) / limit if limit else 0.0
+
+
+def _of_this_request(message: Versioned) -> Versioned:
+    """Return the message with the id of the request that this thread works on, if it has one."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    if not isinstance(message, Message) or not isinstance(request_id, str):
+        return message
+    return message.model_copy(update={"request_id": request_id})
 
 
 @contextmanager

@@ -59,19 +59,19 @@ class PromptQueue(MemoryQueue):
         self.stopped = False
         self.work: Callable[[], None] = lambda: None
 
-    def index(self, documents: Sequence[DocumentRef]) -> None:
+    def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Take a message, and work it off."""
-        super().index(documents)
+        super().index(documents, front=front)
         self._run()
 
-    def extract(self, document: DocumentRef) -> None:
+    def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Take a message, and work it off."""
-        super().extract(document)
+        super().extract(document, front=front)
         self._run()
 
-    def retrieve(self, job_id: str) -> None:
+    def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Take a message, and work it off."""
-        super().retrieve(job_id)
+        super().retrieve(job_id, front=front)
         self._run()
 
     def _run(self) -> None:

@@ -256,6 +256,19 @@ def test_many_losses_in_company_park_nobody(bench: Bench) -> None:
     assert bench.worker().run("job-1", JobState.RETRIEVING, finishing(bench))["finished"]
 
 
+def test_what_was_begun_goes_before_what_waits(bench: Bench) -> None:
+    """Jobs that lost their worker are sent to the front, the one that lapsed first before the others."""
+    for number in range(2):
+        bench.submit(f"job-lost-{number}")
+        bench.die_with(f"job-lost-{number}")
+        bench.clock.advance(0.5)
+    bench.submit("job-fresh")
+    bench.queue.retrieve("job-fresh")
+    bench.clock.advance(LEASE)
+    assert bench.rescue.rescue() == Rescued(lost=2)
+    assert list(bench.queue.retrievals) == ["job-lost-0", "job-lost-1", "job-fresh"]
+
+
 def test_two_rescues_at_once_send_a_job_once(bench: Bench) -> None:
     """Each job is marked before it is sent."""
     for number in range(50):
@@ -274,8 +287,8 @@ def test_a_rescue_without_a_broker_changes_nothing_for_good(bench: Bench) -> Non
     """What was marked and could not be sent is found again when the broker is back."""
 
     class Away(MemoryQueue):
-        def retrieve(self, job_id: str) -> None:
-            raise BrokerUnavailable(f"{job_id} cannot be sent")
+        def retrieve(self, job_id: str, *, front: bool = False) -> None:
+            raise BrokerUnavailable(f"{job_id} cannot be sent, {front=}")
 
     bench.submit()
     bench.die_with()

@@ -10,20 +10,27 @@ from second_opinion.schemas.document import DocumentRecord
 def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy) -> None:
     """Send each document's operation to be extracted or to be indexed.
 
-    One that a worker was lost with gets a message of its own: if it was the cause, it takes no batch with it again.
+    One that was begun before has waited its turn and goes to the front. One that a worker was lost with gets a message
+    of its own: if it was the cause, it takes no batch with it again.
 
     Raises:
         BrokerUnavailable: If the queue takes no messages; some may have been sent.
     """
+    _send(queue, [record for record in records if record.attempts == 0], policy, front=False)
+    # Of what goes to the front the last is taken first, and that is to be the oldest.
+    _send(queue, [record for record in reversed(records) if record.attempts > 0], policy, front=True)
+
+
+def _send(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy, *, front: bool) -> None:
     for record in records:
         if record.needs_extraction:
-            queue.extract(record.ref)
+            queue.extract(record.ref, front=front)
     texts = [record for record in records if not record.needs_extraction]
     for record in texts:
         if record.losses > 0:
-            queue.index([record.ref])
+            queue.index([record.ref], front=front)
     for message in messages([record for record in texts if record.losses == 0], policy):
-        queue.index([record.ref for record in message])
+        queue.index([record.ref for record in message], front=front)
 
 
 def messages(records: Sequence[DocumentRecord], policy: Policy) -> Iterator[list[DocumentRecord]]:

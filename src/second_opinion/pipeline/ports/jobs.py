@@ -1,6 +1,6 @@
 """Query jobs, their candidates on the way, and the queues."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from second_opinion.schemas.candidate import Handover
@@ -123,7 +123,7 @@ class JobStore(Protocol):
     async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the job outlives the waiting
         """Wait as `wait` does, without a thread for each waiter."""
 
-    def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:
+    def follow(self, job_id: str, timeout: float) -> AsyncGenerator[Job]:
         """Yield a job as it is, again whenever its `progress` has grown, and last when it is terminal.
 
         After `timeout` seconds it ends in any case, without another look at the job than the last one. Close the
@@ -151,18 +151,26 @@ class JobStore(Protocol):
 
 
 class TaskQueue(Protocol):
-    """Sends messages to workers."""
+    """Sends messages to workers. What is sent to the `front` of a queue is taken before all that waits there."""
 
-    def extract(self, document: DocumentRef) -> None:
+    def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes."""
 
-    def index(self, documents: Sequence[DocumentRef]) -> None:
+    def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
 
-    def retrieve(self, job_id: str) -> None:
+    def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
 
-    def rerank(self, job_id: str, *, waits: int = 0, delay: float = 0.0, usage: Sequence[RerankerUsage] = ()) -> None:
+    def rerank(
+        self,
+        job_id: str,
+        *,
+        waits: int = 0,
+        delay: float = 0.0,
+        usage: Sequence[RerankerUsage] = (),
+        front: bool = False,
+    ) -> None:
         """Ask for a job's candidates to be scored and judged, `delay` seconds (at most 30) from now.
 
         `waits` is how often the job has waited for a reranker before, `usage` what it has cost by then.
