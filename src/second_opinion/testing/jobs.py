@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from threading import Condition
 from typing import Final
 
@@ -177,7 +177,7 @@ class MemoryJobs:
             await asyncio.sleep(min(ASYNC_LOOK_SECONDS, max(0.0, until - time.monotonic())))
         return job
 
-    async def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:  # noqa: ASYNC109 - the port's form
+    async def follow(self, job_id: str, timeout: float) -> AsyncGenerator[Job]:  # noqa: ASYNC109 - the port's form
         """Yield a job as it is, again whenever its `progress` has grown, and last when it is terminal."""
         until, steps = time.monotonic() + timeout, -1
         while True:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 from importlib.resources import files
 from typing import Any, Final, cast
@@ -230,7 +230,7 @@ class RedisJobs(JobStore):
             last = job
         return last
 
-    async def follow(self, job_id: str, timeout: float) -> AsyncIterator[Job]:  # noqa: ASYNC109 - the port's form
+    async def follow(self, job_id: str, timeout: float) -> AsyncGenerator[Job]:  # noqa: ASYNC109 - the port's form
         """Yield a job as it is, again whenever it has come to another stage, and last when the waiting is over."""
         steps = -1
         async with aclosing(self._looks(job_id, timeout, moves=True)) as looks:
