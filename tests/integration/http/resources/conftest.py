@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.conftest import System
 from tests.conftest import Servers
-from tests.integration.http.conftest import system_of
+from tests.integration.http.conftest import Served, serving, system_of
 
 
 @pytest.fixture(scope="package")
@@ -28,3 +28,10 @@ def bare_system(shared_system: System) -> Iterator[System]:
     for key in client.parts.api_keys.listed():
         client.parts.api_keys.revoke(key.id, at=0.0)
     client.close()
+
+
+@pytest.fixture(scope="package")
+def served(shared_system: System) -> Iterator[Served]:
+    """A real server on the shared indices."""
+    with serving(shared_system) as made:
+        yield made
