@@ -35,7 +35,8 @@ export function moveFloor(value) {
   if (!(value >= 0 && value <= 1)) return;
   performance.mark("floor-moved");
   const floor = Math.round(value * 1_000) / 1_000;
-  route.floor.value = floor === record.value?.choices.floor ? null : floor;
+  const rests = route.tab.value === "ask" && record.value ? record.value.choices.floor : savedFloor.value;
+  route.floor.value = floor === rests ? null : floor;
 }
 
 export async function ask(question) {

@@ -94,6 +94,8 @@ export function distinct(floor, best) {
 
 // Python's rounding: a number exactly between two goes to the even one, where toFixed goes up.
 export function fixed(value, decimals = 2) {
+  // Only what lies exactly between two has a whole double, and exact digits are dear.
+  if (!Number.isInteger(value * 2 * 10 ** decimals)) return value.toFixed(decimals);
   const exact = value.toFixed(100);
   const cut = exact.indexOf(".") + 1 + decimals;
   if (!/^50*$/.test(exact.slice(cut))) return value.toFixed(decimals);

@@ -1,5 +1,5 @@
 // All candidates of a query: kept ones above the floor, dropped ones below it, each with every list's rank.
-import { html, useEffect, useState } from "../vendor.js";
+import { html, useEffect, useMemo, useState } from "../vendor.js";
 import * as asking from "../asking.js";
 import { stems } from "../marks.js";
 import { savedFloor } from "../session.js";
@@ -26,7 +26,7 @@ export function Candidates({ record, verdict }) {
     setOpen(null);
     setSort("rank");
   }, [record.jobId]);
-  const wanted = stems(record.question);
+  const wanted = useMemo(() => stems(record.question), [record.question]);
   const rows = sorted(record, verdict, sort);
   const shown = all ? rows : few(rows);
   const hidden = rows.length - shown.length;
