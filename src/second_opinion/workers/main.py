@@ -46,7 +46,9 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     _say_ready(app, settings)
     _watch_consumption(app, watchdog, spec, settings)
     signals.worker_shutting_down.connect(lambda **_: watchdog.shutting_down(), weak=False)
-    signals.worker_process_init.connect(lambda **_: _watch_child(watchdog), weak=False)
+    parent = os.getpid()
+    signals.worker_process_init.connect(lambda **_: _watch_child(watchdog, parent), weak=False)
+    signals.beat_embedded_init.connect(lambda **_: _watch_child(watchdog, parent, runs_tasks=False), weak=False)
     # Celery installs its own handlers later; until then a signal must still end the start.
     signal.signal(signal.SIGTERM, _leave)
     watchdog.start(runs_tasks=spec.pool == "threads")
@@ -63,10 +65,14 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _watch_child(watchdog: Watchdog) -> None:
-    """Watch a forked process, too; threads of its parent are not in it, and what is deaf is the parent's business."""
+def _watch_child(watchdog: Watchdog, parent: int, *, runs_tasks: bool = True) -> None:
+    """Watch a forked process, too; threads of its parent are not in it, and what is deaf is the parent's business.
+
+    One whose parent was killed would go on beside the worker that takes its place, so it ends.
+    """
     watchdog.is_deaf = lambda _: False
-    watchdog.start()
+    watchdog.is_orphaned = lambda: os.getppid() != parent
+    watchdog.start(runs_tasks=runs_tasks)
 
 
 def _watch_consumption(app: Celery, watchdog: Watchdog, spec: RoleSpec, settings: Settings) -> None:

@@ -60,6 +60,7 @@ class Watchdog:
         limits: What it watches for.
         leave: How the process is left; replaced in tests.
         is_deaf: Asked at each check whether this worker has stopped to take messages.
+        is_orphaned: Asked at each check whether the process that this one works for is gone.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Watchdog:
         *,
         leave: Callable[[int], object] = os._exit,
         is_deaf: Callable[[float], bool] = lambda _: False,
+        is_orphaned: Callable[[], bool] = lambda: False,
     ) -> None:
         self.is_deaf = is_deaf
+        self.is_orphaned = is_orphaned
         self._limits = limits
         self._leave = leave
         self._running: dict[int, _Running] = {}
@@ -113,6 +116,8 @@ class Watchdog:
 
     def check(self, now: float) -> None:
         """Leave the process if something hangs, or the shutdown is overdue, at `now` (monotonic seconds)."""
+        if self.is_orphaned():
+            self._end("parent_gone")
         running = list(self._running.values())
         for one in running:
             if now - one.since > self._limits.tasks.get(one.task, self._limits.task):

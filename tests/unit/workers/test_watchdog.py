@@ -169,3 +169,14 @@ def test_a_stopping_worker_is_not_deaf() -> None:
     watchdog.shutting_down()
     watchdog.check(time.monotonic() + 40.0)
     assert left == []
+
+
+def test_a_child_whose_parent_is_gone_ends() -> None:
+    """Nobody takes back what it does, and another worker has its place."""
+    left: list[int] = []
+    watchdog = make(left)
+    watchdog.check(time.monotonic())
+    assert left == []
+    watchdog.is_orphaned = lambda: True
+    watchdog.check(time.monotonic())
+    assert left == [OVERDUE_EXIT]
