@@ -132,7 +132,7 @@ function Start() {
       <section class="empty">
         <h2>Nothing is indexed yet</h2>
         <p>Drop files on the <a href="?tab=ingest" onClick=${toIngest}>Ingest</a> tab, or begin with a dozen sample leaflets.</p>
-        <${LoadSamples} />
+        <${LoadSamples} primary />
       </section>
     `;
   }

@@ -21,14 +21,19 @@ export const holdsLines = (name) => ["jsonl", "ndjson"].includes(suffix(name));
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1_000));
 
 export function forgetEnded() {
-  files.value = files.value.filter((one) => !["searchable", "failed", "unchanged", "superseded"].includes(one.state));
+  files.value = files.value.filter((one) => !["searchable", "failed", "sent"].includes(one.state));
+}
+
+// A new entry for something on its way.
+export function entryFor({ name, size, body }, collection) {
+  const entry = { key: (serial += 1), name, size, collection, state: "waiting", body };
+  files.value = [...files.value, entry];
+  return entry;
 }
 
 // Sends documents, a few at once; `body` of each is read only when its turn comes.
 export async function send(documents, collection) {
-  const entries = documents.map((one) => ({ key: (serial += 1), name: one.name, size: one.size, collection, state: "waiting", body: one.body }));
-  files.value = [...files.value, ...entries];
-  const line = [...entries];
+  const line = documents.map((one) => entryFor(one, collection));
   const work = async () => {
     for (let entry = line.shift(); entry; entry = line.shift()) await bring(entry);
   };
@@ -37,10 +42,10 @@ export async function send(documents, collection) {
 
 // From files that were dropped: text where it is text, bytes where the workers have to find it.
 export const fromFiles = (list) =>
-  [...list].map((file) => ({ name: file.webkitRelativePath || file.name, size: file.size, body: () => bodyOf(file) }));
+  [...list].map((file) => ({ name: file.name, size: file.size, body: () => bodyOf(file) }));
 
 async function bodyOf(file) {
-  const id = file.webkitRelativePath || file.name;
+  const id = file.name;
   const bytes = new Uint8Array(await file.arrayBuffer());
   const type = TEXT_TYPES[suffix(file.name)];
   const text = type ? decoded(bytes) : null;
@@ -72,7 +77,7 @@ function base64(bytes) {
   return btoa(parts.join(""));
 }
 
-function change(entry, what) {
+export function change(entry, what) {
   Object.assign(entry, what);
   files.value = files.value.map((one) => (one.key === entry.key ? { ...one, ...what } : one));
 }
