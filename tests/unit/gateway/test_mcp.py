@@ -1,6 +1,8 @@
 """The MCP tools, by the SDK's own client, on a whole system in memory."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -208,3 +210,14 @@ async def test_a_search_that_nobody_wants_any_more_is_cancelled(handbook: Memory
         with pytest.raises(asyncio.CancelledError):
             await call
         await until(lambda: handbook.client.result(job_id).state is JobState.CANCELLED)
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    """`opinion mcp` without the SDK ends with a sentence and a hint; its help is there all the same."""
+    code = "import sys; sys.modules['mcp'] = None; from second_opinion.gateway.cli import main; main()"
+    lacking = subprocess.run([sys.executable, "-c", code, "mcp"], capture_output=True, text=True, check=False)
+    assert lacking.returncode == 4
+    assert lacking.stdout == ""
+    assert 'pip install "second-opinion[mcp]"' in lacking.stderr
+    helping = subprocess.run([sys.executable, "-c", code, "mcp", "--help"], capture_output=True, text=True, check=True)
+    assert "--allow-ingest" in helping.stdout

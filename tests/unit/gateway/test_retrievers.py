@@ -14,12 +14,10 @@ from llama_index.core.schema import MetadataMode, NodeRelationship
 from second_opinion import haystack, langchain, llama_index
 from second_opinion.gateway.async_client import AsyncClient
 from second_opinion.gateway.client import Client
-from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.integrations.haystack_filters import as_filters
 from second_opinion.gateway.integrations.passages import passage_details
 from second_opinion.schemas.errors import (
     DeadlineExceeded,
-    ExtraMissing,
     InvalidQuery,
     InvalidRequest,
     QueryRefused,
@@ -239,11 +237,26 @@ def test_haystack_filters_become_ours() -> None:
         assert caught.value.hint
 
 
-def test_a_missing_framework_says_what_to_install() -> None:
-    """The import ends in an error of the tree with the command to run."""
-    with pytest.raises(ExtraMissing, match="no_such_framework") as caught, extra("langchain"):
-        import no_such_framework  # noqa: F401, PLC0415
-    assert "second-opinion[langchain]" in caught.value.hint
+@pytest.mark.parametrize(
+    ("package", "module", "name"),
+    [
+        ("langchain_core", "second_opinion.langchain", "langchain"),
+        ("llama_index", "second_opinion.llama_index", "llama-index"),
+        ("haystack", "second_opinion.haystack", "haystack"),
+        ("mcp", "second_opinion.gateway.mcp.server", "mcp"),
+    ],
+)
+def test_a_missing_framework_says_what_to_install(package: str, module: str, name: str) -> None:
+    """In a process without the framework, the import ends in an error of the tree with the command to run."""
+    code = (
+        f"import sys, importlib; sys.modules[{package!r}] = None\n"
+        "from second_opinion.schemas.errors import ExtraMissing\n"
+        f"try: importlib.import_module({module!r})\n"
+        "except ExtraMissing as problem: print(problem.message, problem.hint)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"this needs {package}" in done.stdout
+    assert f"second-opinion[{name}]" in done.stdout
 
 
 def test_no_framework_is_imported_by_the_package_or_the_command_line() -> None:
