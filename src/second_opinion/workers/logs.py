@@ -43,5 +43,11 @@ def configure_logging(settings: Settings) -> None:
 def _rendering(settings: Settings) -> list[structlog.typing.Processor]:
     on_terminal = settings.log_format == "auto" and sys.stderr.isatty()
     if settings.log_format == "console" or on_terminal:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False)
+            )
+        ]
+    # Without local variables: among them are callers' keys and documents.
+    frames = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    return [frames, structlog.processors.JSONRenderer(ensure_ascii=False)]

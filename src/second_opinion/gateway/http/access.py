@@ -15,6 +15,8 @@ from second_opinion.schemas.access import ALL_COLLECTIONS, SCOPES, ApiKey
 from second_opinion.schemas.access import Scope as AccessScope
 from second_opinion.schemas.errors import AccessDenied, HostNotAllowed, Unauthenticated, UnknownCollection
 
+METRICS: Final = "/metrics"
+"""Needs no key on loopback: what scrapes it there is this machine's own."""
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 PUBLIC: Final = frozenset({"/healthz", "/readyz", "/", "/favicon.ico"})
@@ -160,22 +162,20 @@ async def _identify(connection: HTTPConnection, held: Gateway) -> Principal:
         if key is None:
             raise Unauthenticated("a valid API key is needed")
         return Principal.of(key)
-    if await _is_open(connection, held):
+    if _is_near(connection, held) and (connection.url.path == METRICS or await held.keys.is_empty()):
         return LOCAL
     raise Unauthenticated("a valid API key is needed")
 
 
-async def _is_open(connection: HTTPConnection, held: Gateway) -> bool:
-    """Return whether requests are let in without a key: from this machine, on loopback, while no key was made."""
+def _is_near(connection: HTTPConnection, held: Gateway) -> bool:
+    """Return whether a request comes from this machine, to a gateway that listens to nobody else."""
     settings = held.settings
     if settings.gateway_require_keys or not is_loopback(settings.gateway_host):
         return False
     if connection.client is None or not is_loopback(connection.client.host):
         return False
     # What a proxy hands on comes from elsewhere, whatever its address says.
-    if any(name in connection.headers for name in FORWARDED):
-        return False
-    return await held.keys.is_empty()
+    return not any(name in connection.headers for name in FORWARDED)
 
 
 def _name(host: str) -> str | None:

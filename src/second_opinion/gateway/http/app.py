@@ -10,7 +10,11 @@ from second_opinion.gateway.client import Client
 from second_opinion.gateway.http.access import Door
 from second_opinion.gateway.http.context import Gateway, opened
 from second_opinion.gateway.http.guard import Answering
+from second_opinion.gateway.http.headers import SecurityHeaders
 from second_opinion.gateway.http.keyring import Keyring
+from second_opinion.gateway.http.limits import BodyLimits, RateLimits
+from second_opinion.gateway.http.metrics import Metrics
+from second_opinion.gateway.http.observing import Observing
 from second_opinion.gateway.http.problems import EVERYWHERE, Problem, answers, install
 from second_opinion.gateway.http.request_id import RequestIds
 from second_opinion.gateway.http.rerank import RerankDesk
@@ -46,9 +50,14 @@ def make_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
     install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.metrics = Metrics()
     # The last one added is the first to see a request.
+    app.add_middleware(BodyLimits)
+    app.add_middleware(RateLimits)
     app.add_middleware(Door)
     app.add_middleware(Answering)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observing, metrics=app.state.metrics)
     app.add_middleware(RequestIds)
     app.openapi = partial(_described, app)  # type: ignore[method-assign] # the framework's own way to extend it
     return app

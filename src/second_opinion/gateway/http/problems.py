@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from second_opinion.gateway.http.request_id import request_id_of
 from second_opinion.schemas import errors
+from second_opinion.schemas.base import Request as RequestModel
 from second_opinion.schemas.errors import InternalError, OpinionError
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ STATUSES: Final[Mapping[type[OpinionError], int]] = {
     errors.IndexMismatch: 409,
     errors.JobCancelled: 409,
     errors.NotEnoughJudgements: 409,
+    errors.BodyTooSlow: 408,
     errors.DocumentTooLarge: 413,
     errors.BodyTooLarge: 413,
     errors.HostNotAllowed: 421,
@@ -52,6 +54,7 @@ TITLES: Final[Mapping[int, str]] = {
     404: "Not found",
     405: "Not possible here",
     406: "Not to be had in this form",
+    408: "The request did not come to its end",
     409: "In conflict with what is there",
     413: "Too large",
     415: "Not this kind of body",
@@ -145,7 +148,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
-EVERYWHERE: Final = (400, 401, 403, 413, 421, 422, 429, 500, 503)
+EVERYWHERE: Final = (400, 401, 403, 408, 413, 421, 422, 429, 500, 503)
 """Errors that any route may answer with."""
 
 
@@ -170,10 +173,26 @@ async def _on_invalid(request: Request, problem: Exception) -> Response:
         return problem_response(
             _Refused("malformed_request", "the body is no JSON", "Send a JSON object."), request, status=BAD_REQUEST
         )
-    fields = [FieldProblem(field=_place(error["loc"]), message=str(error["msg"])) for error in found]
+    model = _body_model(request)
+    fields = [FieldProblem(field=_place(error["loc"]), message=_told(error, model)) for error in found]
     sentence = "; ".join(f"{one.field}: {one.message}" for one in fields)
-    error = errors.InvalidRequest(sentence, hint="Correct the fields named and send again.")
-    return problem_response(error, request, fields=fields)
+    in_body = all(error["loc"][:1] == ("body",) for error in found)
+    kind = model.error_type if model is not None and in_body else errors.InvalidRequest
+    return problem_response(kind(sentence, hint="Correct the fields named and send again."), request, fields=fields)
+
+
+def _body_model(request: Request) -> type[RequestModel] | None:
+    """Return what the body of a request has to be, if that is a request of the schemas: it knows its own error."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(field, "field_info", None), "annotation", None)
+    return model if isinstance(model, type) and issubclass(model, RequestModel) else None
+
+
+def _told(error: Mapping[str, Any], model: type[RequestModel] | None) -> str:
+    whole = len(error["loc"]) == len(("body", "field"))
+    if error["type"] == "extra_forbidden" and whole and model is not None:
+        return f"unknown field (known: {', '.join(sorted(model.model_fields))})"
+    return str(error["msg"])
 
 
 async def _on_refusal(request: Request, problem: Exception) -> Response:

@@ -5,6 +5,7 @@
     │   ├── StoreUnavailable           Elasticsearch does not answer, or asks to wait
     │   ├── BrokerUnavailable          Redis as a queue does not answer
     │   ├── JobStoreUnavailable        Redis as the keeper of jobs does not answer
+    │   ├── GatewayUnavailable         the HTTP gateway does not answer
     │   ├── RerankUnavailable          the second opinion cannot be had right now
     │   │   ├── RerankRateLimited      our own limit on calls to a provider is used up
     │   │   └── ProviderAnswerInvalid  a provider of rerank scores answered, but not with usable scores
@@ -12,6 +13,7 @@
     │   ├── ContentMissing             what was sent for a document cannot be found
     │   ├── RateLimited                a key has made as many requests as it may for now
     │   ├── GatewayStopping            the gateway is being stopped
+    │   ├── BodyTooSlow                the body of a request stopped coming
     │   └── Overloaded                 come back after `retry_after` seconds
     └── PermanentError                 the same call fails again
         ├── InvalidRequest             what was sent cannot be accepted
@@ -70,6 +72,7 @@ An error is a `code` for programs, a sentence for people, and a `hint` that says
 from second_opinion.schemas.errors.access import (
     AccessDenied,
     BodyTooLarge,
+    BodyTooSlow,
     GatewayStopping,
     HostNotAllowed,
     RateLimited,
@@ -129,6 +132,7 @@ from second_opinion.schemas.errors.reranking import (
 from second_opinion.schemas.errors.servers import (
     BrokerUnavailable,
     ContentMissing,
+    GatewayUnavailable,
     IndexMismatch,
     JobStoreUnavailable,
     Overloaded,
@@ -156,6 +160,7 @@ __all__ = [
     "AccessDenied",
     "AttemptsExhausted",
     "BodyTooLarge",
+    "BodyTooSlow",
     "BrokerUnavailable",
     "CalibrationMismatch",
     "CalibrationRefused",
@@ -169,6 +174,7 @@ __all__ = [
     "ExtraMissing",
     "FilterTypeMismatch",
     "GatewayStopping",
+    "GatewayUnavailable",
     "HostNotAllowed",
     "IdempotencyConflict",
     "IndexMismatch",

@@ -32,6 +32,13 @@ class BodyTooLarge(PermanentError):
     default_hint = "Send less at once; documents can be streamed as JSON lines to /v1/documents/batch."
 
 
+class BodyTooSlow(TransientError):
+    """The body of a request stopped coming."""
+
+    code = "body_too_slow"
+    default_hint = "Send the body without long pauses; read what is to be sent before the request begins."
+
+
 class UnknownKey(NotFound):
     """No API key has this id."""
 

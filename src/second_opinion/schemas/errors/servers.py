@@ -24,6 +24,13 @@ class JobStoreUnavailable(TransientError):
     default_hint = "Check Redis: opinion doctor"
 
 
+class GatewayUnavailable(TransientError):
+    """The HTTP gateway cannot be reached, or does not answer."""
+
+    code = "gateway_unavailable"
+    default_hint = "Check that it runs, and its URL: curl URL/readyz"
+
+
 class WriteConflict(TransientError):
     """Somebody else changed the record first and went on changing it."""
 
