@@ -4,12 +4,16 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from second_opinion.gateway.http import health, page
-from second_opinion.gateway.http.routes import about, rerank
+from second_opinion.gateway.http import health, metrics, page
+from second_opinion.gateway.http.routes import about, documents, events, queries, rerank
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    metrics.router,
     page.router,
     about.router,
+    documents.router,
+    queries.router,
+    events.router,
     rerank.router,
 )
