@@ -24,6 +24,7 @@ from second_opinion.pipeline.adapters.elasticsearch import (
 )
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.hands import RedisHands
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.adapters.redis.scores import RedisScores
 from second_opinion.pipeline.admission import Admission, Bounds
@@ -114,6 +115,7 @@ class ExtractParts:
 class MaintenanceParts:
     """What a maintenance worker works with."""
 
+    hands: RedisHands
     rescue: QueryRescue
     reconciler: Reconciler
     sweeper: Sweeper
@@ -205,6 +207,12 @@ def open_jobs(settings: Settings) -> RedisJobs:
     """Return the job store in Redis."""
     client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout)
     return RedisJobs(client, clock=SystemClock(), result_ttl=settings.result_ttl, namespace=settings.index_prefix)
+
+
+def open_hands(settings: Settings) -> RedisHands:
+    """Return what knows the messages that workers hold."""
+    client = connect(settings.broker_url.get_secret_value(), timeout=settings.redis_timeout)
+    return RedisHands(client, namespace=settings.index_prefix)
 
 
 def open_job_work(settings: Settings, jobs: RedisJobs, pulse: Pulse) -> JobWork:
@@ -326,6 +334,7 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
     opened, policy, queue = open_elasticsearch(settings), ingest_policy(settings), open_queue(settings)
     stores = ingest_stores(opened, queue)
     return MaintenanceParts(
+        hands=open_hands(settings),
         rescue=QueryRescue(open_jobs(settings), queue, SystemClock(), max_attempts=settings.max_attempts),
         reconciler=Reconciler(stores, policy),
         sweeper=Sweeper(stores, policy),

@@ -12,9 +12,12 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.hands import transport_options
 from second_opinion.workers.app import make_app
+from second_opinion.workers.bootstrap import open_hands
 from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.logs import configure_logging
+from second_opinion.workers.presence import Presence, holder_name
 from second_opinion.workers.routing import EXTRACT, RECONCILE, ROLES, Role, RoleSpec
 from second_opinion.workers.runner import TaskRunner
 from second_opinion.workers.settings import Settings, load_settings
@@ -43,6 +46,8 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     app = make_app(settings)
     watchdog = Watchdog(_limits(settings))
     register(app, role, settings, TaskRunner(watchdog, leave=os._exit))
+    if spec.holds:
+        _hold_apart(app, spec, settings)
     _say_ready(app, settings)
     _watch_consumption(app, watchdog, spec, settings)
     signals.worker_shutting_down.connect(lambda **_: watchdog.shutting_down(), weak=False)
@@ -53,6 +58,13 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     signal.signal(signal.SIGTERM, _leave)
     watchdog.start(runs_tasks=spec.pool == "threads")
     app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings)))
+
+
+def _hold_apart(app: Celery, spec: RoleSpec, settings: Settings) -> None:
+    """Keep what this process has in its hands apart from all others, and say from now on that it lives."""
+    holder = holder_name(spec.queue)
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **transport_options(holder)}
+    Presence(open_hands(settings), holder).begin()
 
 
 def _limits(settings: Settings) -> Limits:

@@ -16,15 +16,17 @@ class RoleSpec:
     Attributes:
         pool: Celery's worker pool. Threads share one copy of a model; prefork isolates what may crash.
         beat: True when the role also sends the periodic tasks.
+        holds: True when its messages are nowhere else, so that what a lost worker held has to be given back.
     """
 
     queue: str
     pool: Literal["threads", "prefork"]
     beat: bool = False
+    holds: bool = False
 
 
 ROLES: Final[dict[Role, RoleSpec]] = {
-    "intake": RoleSpec(queue="intake", pool="threads"),
+    "intake": RoleSpec(queue="intake", pool="threads", holds=True),
     "extract": RoleSpec(queue="extract", pool="prefork"),
     "index": RoleSpec(queue="index", pool="threads"),
     "retrieve": RoleSpec(queue="retrieve", pool="threads"),

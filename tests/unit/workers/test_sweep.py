@@ -40,6 +40,7 @@ def test_a_sweep_drops_old_traces_and_ends_loads_left_behind() -> None:
     collections.begin_load("left", until=NOW - 1.0)
     collections.begin_load("going-on", until=NOW + 1.0)
     parts = MaintenanceParts(
+        hands=cast("Any", None),
         rescue=cast("Any", None),
         reconciler=cast("Any", None),
         sweeper=Sweeper(memory_stores(FINGERPRINT, clock=clock), Policy()),

@@ -30,8 +30,9 @@ def index_documents(message: IndexDocuments, parts: IndexParts, *, limit: float)
 
 
 def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Send queries and documents again that nobody works on, and end queries that are past their deadline."""
-    facts = {f"queries_{name}": count for name, count in asdict(parts.rescue.rescue()).items()}
+    """Send again what nobody works on: messages, queries, documents; end queries that are past their deadline."""
+    facts = {f"messages_{name}": count for name, count in asdict(parts.hands.give_back()).items()}
+    facts |= {f"queries_{name}": count for name, count in asdict(parts.rescue.rescue()).items()}
     return {**facts, **{f"documents_{name}": count for name, count in asdict(parts.reconciler.reconcile()).items()}}
 
 

@@ -24,6 +24,8 @@
     opinion:scores:sizes        hash    how many scores each of them has, and `total`.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
     opinion:jobs:moved          channel the id of each job that comes to another stage.
+    opinion:holders             zset    in the broker's database: workers that hold messages which are nowhere else, by
+                                        when they count as dead. What each holds is in `unacked.HOLDER`.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
 """
@@ -95,6 +97,11 @@ class Keys:
     def finished(self) -> str:
         """Return the name of the channel that tells of finished jobs."""
         return f"{self.namespace}:jobs:finished"
+
+    @property
+    def holders(self) -> str:
+        """Return the key of the workers that hold messages."""
+        return f"{self.namespace}:holders"
 
     @property
     def moved(self) -> str:

@@ -1,0 +1,132 @@
+"""What dead holders had in their hands goes back, on a real Redis and with kombu's own hands."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Queue
+
+from second_opinion.pipeline.adapters.redis.hands import QUICK_RETURNS, RedisHands, Returned, transport_options
+from second_opinion.workers.app import make_app
+from second_opinion.workers.presence import holder_name
+from second_opinion.workers.settings import Settings
+from tests.acceptance.conftest import BROKER_DATABASE, redis_database
+from tests.conftest import Servers
+
+ALIVE = 30.0
+DEAD = -1.0
+
+
+class Bench:
+    """A broker, and holders that take from it as workers do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client = redis.Redis.from_url(url, decode_responses=True)
+        self.hands = RedisHands(self.client)
+        self.connections: list[Any] = []
+
+    def app(self, holder: str | None = None) -> Celery:
+        """Return an application, a holder's or any producer's."""
+        app = make_app(Settings.model_validate({"broker_url": self.url}))
+        if holder is not None:
+            app.conf.broker_transport_options = {**app.conf.broker_transport_options, **transport_options(holder)}
+        return app
+
+    def send(self, name: str) -> None:
+        """Send a message by its task's name."""
+        self.app().send_task("opinion.accept", args=[{"name": name}])
+
+    def hold(self, holder: str, seconds: float, count: int = 1) -> list[Any]:
+        """Take messages and keep them, as a worker that works on them does."""
+        self.hands.live(holder, seconds)
+        taken: list[Any] = []
+        connection = self.app(holder).connection_for_read()
+        self.connections.append(connection)
+        consumer = connection.Consumer([Queue("intake")], callbacks=[lambda _, message: taken.append(message)])
+        consumer.qos(prefetch_count=count)
+        consumer.consume()
+        while len(taken) < count:
+            connection.drain_events(timeout=5.0)
+        consumer.cancel()
+        return taken
+
+    def waiting(self) -> int:
+        """Return how many messages wait."""
+        return int(self.client.llen("intake"))  # type: ignore[arg-type] # not awaited
+
+
+@pytest.fixture
+def bench(servers: Servers) -> Iterator[Bench]:
+    """An empty broker."""
+    made = Bench(redis_database(servers.redis_url, BROKER_DATABASE))
+    made.client.flushdb()
+    yield made
+    for connection in made.connections:
+        connection.release()
+    made.client.flushdb()
+
+
+def test_a_dead_holder_gives_back_what_it_held(bench: Bench) -> None:
+    """To the front, whole, and with nothing left of the holder; those of the living stay in their hands."""
+    for name in ("first", "second", "third"):
+        bench.send(name)
+    bench.hold(dead := holder_name("intake"), DEAD)
+    bench.hold(alive := holder_name("intake"), ALIVE)
+    assert bench.hands.give_back() == Returned(restored=1)
+    assert bench.waiting() == 2
+    (again,) = bench.hold(holder_name("intake"), ALIVE)
+    assert again.payload[0] == [{"name": "first"}]
+    left = set(bench.client.scan_iter(match="unacked*"))
+    assert not any(dead in key for key in left)
+    assert any(alive in key for key in left)
+    assert bench.hands.give_back() == Returned()
+
+
+def test_what_is_acknowledged_does_not_come_back(bench: Bench) -> None:
+    """A holder that was taken for dead, and finishes: before the return there is nothing to give back."""
+    bench.send("only")
+    (message,) = bench.hold(holder_name("intake"), DEAD)
+    message.ack()
+    assert bench.hands.give_back() == Returned()
+    assert bench.waiting() == 0
+
+
+def test_a_late_acknowledgement_takes_nothing_away(bench: Bench) -> None:
+    """A holder that thaws after its message was given back can only acknowledge what it no longer holds."""
+    bench.send("only")
+    (message,) = bench.hold(holder_name("intake"), DEAD)
+    assert bench.hands.give_back() == Returned(restored=1)
+    message.ack()
+    assert bench.waiting() == 1
+
+
+def test_a_message_whose_holders_die_again_and_again_is_set_aside(bench: Bench) -> None:
+    """After three quick returns it is left to kombu, which gives it back after the longest time of any task."""
+    bench.send("poison")
+    for _ in range(QUICK_RETURNS):
+        bench.hold(holder_name("intake"), DEAD)
+        assert bench.hands.give_back() == Returned(restored=1)
+    bench.hold(holder_name("intake"), DEAD)
+    assert bench.hands.give_back() == Returned(set_aside=1)
+    assert bench.waiting() == 0
+    ((_, since),) = bench.client.zrange("unacked_index", 0, -1, withscores=True)  # type: ignore[misc] # not awaited
+    assert abs(since - time.time()) < ALIVE
+    app = bench.app()
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "visibility_timeout": 0}
+    with app.connection_for_read() as connection:
+        connection.default_channel.qos.restore_visible(interval=1)
+    assert bench.waiting() == 1
+
+
+def test_two_that_look_after_the_dead_give_each_message_back_once(bench: Bench) -> None:
+    """The holder's messages move in one step, so whoever is second finds nothing."""
+    for number in range(5):
+        bench.send(str(number))
+    bench.hold(holder_name("intake"), DEAD, count=5)
+    found = [bench.hands.give_back(), RedisHands(bench.client).give_back()]
+    assert found == [Returned(restored=5), Returned()]
+    assert bench.waiting() == 5
