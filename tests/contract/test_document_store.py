@@ -189,3 +189,18 @@ def test_tombstones_are_found_by_age(kept: Kept) -> None:
     kept.create(a_record("alive", state=DocumentState.INDEXED, updated_at=NOW - 100))
     kept.settle()
     assert [seen.record.key for seen in kept.documents.tombstones(before=NOW - 50, limit=10)] == ["old"]
+
+
+def test_documents_are_counted_by_state(kept: Kept) -> None:
+    """Those of one collection; before the first document there are none."""
+    assert kept.documents.counts("default") == {}
+    for number, state in enumerate(["received", "received", "failed", "indexed"]):
+        kept.create(a_record(f"k{number}", state=state))
+    kept.create(a_record("other", collection="secrets"))
+    kept.settle()
+    assert kept.documents.counts("default") == {
+        DocumentState.RECEIVED: 2,
+        DocumentState.FAILED: 1,
+        DocumentState.INDEXED: 1,
+    }
+    assert kept.documents.counts("nowhere") == {}

@@ -219,3 +219,30 @@ def test_the_traces_of_one_collection_are_forgotten(kept: Kept) -> None:
     kept.settle()
     assert [kept.traces.get(job_id) is None for job_id in ("j1", "j2", "j3", "j4")] == [True, True, False, True]
     assert kept.traces.spread(ALL, []).traces == 1
+
+
+def test_traces_are_listed_the_newest_first(kept: Kept) -> None:
+    """Page by page, each once, also those of the same moment; a line tells how the query ended, without candidates."""
+    same = [a_trace(f"s{number}", 0.5, at=NOW - 1) for number in range(4)]
+    other = a_trace("other", 0.9, at=NOW + 9, collection="secrets")
+    kept.write(*some_traces(), *same, other)
+    scope = TraceScope(collection="default")
+    found = []
+    page = kept.traces.listed(scope, limit=2)
+    while page:
+        found += page
+        page = kept.traces.listed(scope, before=page[-1].place, limit=2)
+    assert [row.job_id for row in found] == ["j5", "j4", "j3", "j2", "j1", "s0", "s1", "s2", "s3"]
+    first = kept.traces.listed(ALL, limit=1)[0]
+    assert (first.job_id, first.collection, first.query, first.floor) == ("other", "secrets", "question of other", 0.4)
+    refused, answered = found[1], found[4]
+    assert (refused.outcome, refused.best_relevance, refused.kept, refused.candidates) == (Outcome.REFUSED, 0.39, 0, 2)
+    assert (answered.kept, answered.candidates, answered.milliseconds) == (3, 4, 250.75)
+    assert found[0].best_relevance is None
+
+
+def test_without_traces_there_is_nothing_to_list(kept: Kept) -> None:
+    """Neither before the first trace, nor where the question was not kept, does listing fail."""
+    assert kept.traces.listed(ALL, limit=5) == []
+    kept.write(a_trace("j1", 0.5, with_query=False))
+    assert [row.query for row in kept.traces.listed(ALL, limit=5)] == [None]

@@ -93,6 +93,39 @@ class Trace(Versioned):
         return f"{self.reranker} {self.calibration_id or 'uncalibrated'}"
 
 
+TracePlace = tuple[float, str]
+"""A place in the list of traces, which has the newest first: the moment and the job."""
+
+
+class TraceSummary(Record):
+    """One line of a list of traces.
+
+    Attributes:
+        at: Unix seconds when it was judged.
+        candidates: How many were judged; `kept` is how many were shown.
+        milliseconds: From the submission to the verdict; None where it was not measured.
+    """
+
+    job_id: str
+    collection: str
+    at: float
+    query: str | None = None
+    outcome: Outcome
+    reason: RefusalReason | None = None
+    floor: float
+    best_relevance: float | None = None
+    query_relevance: float | None = None
+    kept: int
+    candidates: int
+    milliseconds: float | None = None
+    scorer: str
+
+    @property
+    def place(self) -> TracePlace:
+        """Where it stands in the list."""
+        return self.at, self.job_id
+
+
 class Judgement(Versioned):
     """What a person says of one passage for one question. A later one on the same pair takes its place.
 

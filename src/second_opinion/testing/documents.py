@@ -1,5 +1,6 @@
 """Documents and contents in memory, with the compare-and-set of the real store."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from threading import Lock
 
@@ -73,6 +74,12 @@ class MemoryDocuments:
             if (state is None or record.state == state) and (after is None or record.document_id > after)
         ]
         return chosen[:limit]
+
+    def counts(self, collection: str) -> dict[DocumentState, int]:
+        """Return how many records of a collection are in each state; states of none are left out."""
+        with self._lock:
+            records = [seen.record for seen in self._view().values() if seen.record.collection == collection]
+        return dict(Counter(record.state for record in records))
 
     def _swap(self, swap: Swap) -> Seen | None:
         key = swap.record.key

@@ -16,8 +16,10 @@ from second_opinion.schemas.trace import (
     ReplayedQuery,
     ScorerTraces,
     Trace,
+    TracePlace,
     TraceScope,
     TraceSpread,
+    TraceSummary,
 )
 from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, Passage, QueryResult
 from second_opinion.testing.builders import a_query, a_scored
@@ -87,6 +89,11 @@ class MemoryTraces:
     def get(self, job_id: str) -> Trace | None:
         """Return the newest trace of a job."""
         return self._traces.get(job_id)
+
+    def listed(self, scope: TraceScope, *, before: TracePlace | None = None, limit: int) -> list[TraceSummary]:
+        """Return these traces without their candidates, the newest first; those behind a place in that order."""
+        rows = sorted((_summary(trace) for trace in self._within(scope)), key=lambda row: (-row.at, row.job_id))
+        return [row for row in rows if before is None or (-row.at, row.job_id) > (-before[0], before[1])][:limit]
 
     def scorers(self, scope: TraceScope) -> list[ScorerTraces]:
         """Return the scorers of these traces, the one with the newest trace first."""
@@ -202,6 +209,12 @@ class MemoryJudgements:
     def forget(self, collection: str) -> None:
         """Remove all judgements in a collection."""
         self._judgements = {key: one for key, one in self._judgements.items() if one.collection != collection}
+
+
+def _summary(trace: Trace) -> TraceSummary:
+    same = {name: getattr(trace, name) for name in TraceSummary.model_fields.keys() & Trace.model_fields.keys()}
+    counted = {"candidates": len(trace.candidates), "milliseconds": trace.milliseconds.get("total")}
+    return TraceSummary.model_validate({**same, **counted, "floor": trace.choices.floor, "scorer": trace.scorer})
 
 
 def _reaches(trace: Trace, floor: float) -> bool:

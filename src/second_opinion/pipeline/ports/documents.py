@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, ExtractedText
+from second_opinion.schemas.document import ContentRecord, DocumentRecord, DocumentRef, DocumentState, ExtractedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class DocumentStore(Protocol):
 
     def listed(self, collection: str, *, state: str | None, after: str | None, limit: int) -> list[DocumentRecord]:
         """Return records of a collection by document id, those behind `after`."""
+
+    def counts(self, collection: str) -> dict[DocumentState, int]:
+        """Return how many records of a collection are in each state; states of none are left out."""
 
 
 class ContentStore(Protocol):

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from second_opinion.schemas.errors import ErrorInfo
-from second_opinion.schemas.trace import Judgement, ReplayedQuery, ScorerTraces, Trace, TraceScope, TraceSpread
+from second_opinion.schemas.trace import (
+    Judgement,
+    ReplayedQuery,
+    ScorerTraces,
+    Trace,
+    TracePlace,
+    TraceScope,
+    TraceSpread,
+    TraceSummary,
+)
 from second_opinion.schemas.verdict import Outcome
 
 
@@ -16,6 +25,9 @@ class TraceStore(Protocol):
 
     def get(self, job_id: str) -> Trace | None:
         """Return the newest trace of a job."""
+
+    def listed(self, scope: TraceScope, *, before: TracePlace | None = None, limit: int) -> list[TraceSummary]:
+        """Return these traces without their candidates, the newest first; those behind a place in that order."""
 
     def scorers(self, scope: TraceScope) -> list[ScorerTraces]:
         """Return the scorers of these traces, the one with the newest trace first."""

@@ -77,6 +77,22 @@ class ElasticsearchDocuments:
         found = self._search(filters, "document_id", limit, after)
         return [one.record for one in found]
 
+    def counts(self, collection: str) -> dict[DocumentState, int]:
+        """Return how many records of a collection are in each state; states of none are left out."""
+        with store_errors():
+            answer = self._connection.reads.search(
+                index=self._index.name,
+                query={"term": {"collection": collection}},
+                aggs={"states": {"terms": {"field": "state", "size": len(DocumentState)}}},
+                size=0,
+                track_total_hits=False,
+                ignore_unavailable=True,
+                allow_partial_search_results=False,
+            )
+        # Before the first document there is no index, and nothing to aggregate.
+        buckets = answer.get("aggregations", {}).get("states", {}).get("buckets", ())
+        return {DocumentState(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
+
     def _oldest(self, filters: Sequence[Mapping[str, Any]], field: str, limit: int) -> list[Seen]:
         return self._search(filters, field, limit, None)
 

@@ -30,8 +30,10 @@ from second_opinion.schemas.trace import (
     ScorerTraces,
     Trace,
     TracedCandidate,
+    TracePlace,
     TraceScope,
     TraceSpread,
+    TraceSummary,
 )
 from second_opinion.schemas.verdict import Decision, Outcome
 
@@ -75,6 +77,13 @@ class ElasticsearchTraces:
         answer = self._search(TraceScope(), {"term": {"job_id": job_id}}, size=1, sort=_NEWEST_FIRST)
         hits = answer["hits"]["hits"]
         return _trace(hits[0]["_source"]) if hits else None
+
+    def listed(self, scope: TraceScope, *, before: TracePlace | None = None, limit: int) -> list[TraceSummary]:
+        """Return these traces without their candidates, the newest first; those behind a place in that order."""
+        place = {} if before is None else {"search_after": list(before)}
+        sort = [{"at": "desc"}, {"job_id": "asc"}]
+        answer = self._search(scope, size=limit, sort=sort, source=_SUMMARY_FIELDS, **place)
+        return [_summary(hit["_source"]) for hit in answer["hits"]["hits"]]
 
     def scorers(self, scope: TraceScope) -> list[ScorerTraces]:
         """Return the scorers of these traces, the one with the newest trace first."""
@@ -189,6 +198,12 @@ class ElasticsearchTraces:
 
 
 _NEWEST_FIRST: Final = [{"at": "desc"}]
+_SUMMARY_FIELDS: Final = [
+    *(TraceSummary.model_fields.keys() - {"candidates", "milliseconds", "floor"}),
+    "candidate_count",
+    "milliseconds.total",
+    "choices.floor",
+]
 _REPLAY_FIELDS: Final = ["job_id", "at", "query", "best_relevance", "relevances", "kept", "choices.floor"]
 
 
@@ -283,6 +298,15 @@ def _trace(source: Mapping[str, Any]) -> Trace:
     rows = zip(*columns.values(), strict=True)
     candidates = [TracedCandidate.model_construct(**dict(zip(columns, row, strict=True))) for row in rows]
     return Trace.model_validate({**source, "candidates": candidates})
+
+
+def _summary(source: Mapping[str, Any]) -> TraceSummary:
+    counted = {
+        "candidates": source["candidate_count"],
+        "milliseconds": source.get("milliseconds", {}).get("total"),
+        "floor": source["choices"]["floor"],
+    }
+    return TraceSummary.model_validate({**source, **counted})
 
 
 def _replayed(source: Mapping[str, Any], floor: float) -> ReplayedQuery:
