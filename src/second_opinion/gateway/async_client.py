@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from second_opinion.gateway.client import Client, DocumentLike, result_of
 from second_opinion.gateway.parts import Parts
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.watching import Settled
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
@@ -19,6 +20,9 @@ from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
 from second_opinion.schemas.verdict import QueryResult
 from second_opinion.workers.settings import Settings
+
+if TYPE_CHECKING:
+    from second_opinion.gateway.remote.async_client import AsyncRemoteClient
 
 CALLS_AT_ONCE: Final = 32
 
@@ -35,8 +39,29 @@ class AsyncClient:
     """
 
     def __init__(self, settings: Settings | None = None, *, parts: Parts | None = None) -> None:
-        self._client = Client(settings, parts=parts)
+        direct = Client(settings, parts=parts)
+        self._jobs = direct.parts.jobs
+        self._begin(direct)
+
+    def _begin(self, client: OpinionClient) -> None:
+        self._client = client
         self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="opinion-client")
+
+    @staticmethod
+    def connect(url: str, *, key: str | None = None) -> "AsyncRemoteClient":
+        """Return a client with the same calls that speaks to a gateway over HTTP; nothing is sent yet.
+
+        Args:
+            url: Where the gateway listens, such as `http://127.0.0.1:8100`.
+            key: An API key; a gateway on loopback may do without.
+
+        Raises:
+            InvalidRequest: If the URL is none.
+            ExtraMissing: If httpx is not installed.
+        """
+        from second_opinion.gateway.remote.async_client import AsyncRemoteClient  # noqa: PLC0415 - httpx is an extra
+
+        return AsyncRemoteClient(url, key=key)
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
@@ -132,7 +157,7 @@ class AsyncClient:
 
     async def wait(self, job_id: str, *, timeout: float = 60.0) -> Job:  # noqa: ASYNC109 - the job outlives it
         """Wait for a job to end; return it as it is when `timeout` seconds are over, ended or not."""
-        return await self._client.parts.jobs.wait_async(job_id, timeout)
+        return await self._jobs.wait_async(job_id, timeout)
 
     async def query(self, text: str, *, timeout: float = 60.0, **options: Any) -> QueryResult:  # noqa: ASYNC109
         """Submit a query, wait for it, and return the answer or the refusal."""

@@ -2,11 +2,11 @@
 
 import threading
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import structlog
 
-from second_opinion.pipeline.ports import Clock, CollectionStore
+from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.errors import OpinionError
 
 log = structlog.get_logger(__name__)
@@ -14,6 +14,16 @@ log = structlog.get_logger(__name__)
 LOAD_SECONDS: Final = 120.0
 """How long a load outlives whoever does it; the maintenance worker ends it then."""
 RENEWALS: Final = 4
+
+
+class LoadKeeper(Protocol):
+    """Where it is kept that a collection is being filled."""
+
+    def begin_load(self, name: str, *, until: float) -> object:
+        """Begin a load, or let one go on; it is over at `until` (Unix seconds) at the latest."""
+
+    def end_load(self, name: str) -> object:
+        """End a load."""
 
 
 class LoadInProgress:
@@ -25,7 +35,7 @@ class LoadInProgress:
         seconds: How long the load goes on when this process is killed.
     """
 
-    def __init__(self, collections: CollectionStore, name: str, *, clock: Clock, seconds: float = LOAD_SECONDS) -> None:
+    def __init__(self, collections: LoadKeeper, name: str, *, clock: Clock, seconds: float = LOAD_SECONDS) -> None:
         self._collections = collections
         self._name = name
         self._clock = clock

@@ -5,15 +5,34 @@ from typing import Final
 from fastapi import APIRouter
 
 from second_opinion.gateway.http import health, metrics, page
-from second_opinion.gateway.http.routes import about, documents, events, queries, rerank
+from second_opinion.gateway.http.routes import (
+    about,
+    collections,
+    dead_letters,
+    documents,
+    events,
+    floor,
+    judgements,
+    lookups,
+    queries,
+    rerank,
+    traces,
+)
+
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     metrics.router,
     page.router,
     about.router,
+    lookups.router,
     documents.router,
     queries.router,
     events.router,
+    traces.router,
+    floor.router,
+    judgements.router,
+    collections.router,
+    dead_letters.router,
     rerank.router,
 )

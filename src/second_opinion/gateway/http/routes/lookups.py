@@ -1,0 +1,91 @@
+"""What programs ask for in bulk or behind the scenes: many statuses at once, field types, and first fills."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import BaseModel, Field
+
+from second_opinion.gateway.http.access import Principal, require
+from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.problems import answers
+from second_opinion.schemas.base import Request as Payload
+from second_opinion.schemas.collection import CollectionName
+from second_opinion.schemas.document import DocumentId, DocumentStatus
+
+router = APIRouter(prefix="/v1", tags=["documents"])
+
+Held = Annotated[Gateway, Depends(gateway)]
+Reader = Annotated[Principal, Depends(require("query"))]
+Sender = Annotated[Principal, Depends(require("ingest"))]
+Collection = Annotated[CollectionName, Path(description="The collection.", examples=["handbook"])]
+NO_CONTENT = 204
+
+
+class DocumentName(BaseModel):
+    """Which document."""
+
+    collection: CollectionName = Field(examples=["handbook"])
+    id: DocumentId = Field(examples=["refunds.md"])
+
+
+class StatusQuestion(Payload):
+    """Which documents' statuses are wanted."""
+
+    documents: list[DocumentName] = Field(max_length=500)
+
+
+class StatusList(BaseModel):
+    """The statuses of those that are known; the others are left out."""
+
+    documents: list[DocumentStatus]
+
+
+class FieldTypes(BaseModel):
+    """The metadata fields that can be filtered on, and their types: keyword, double or boolean."""
+
+    fields: dict[str, str] = Field(examples=[{"year": "double", "lang": "keyword"}])
+
+
+class LoadWish(Payload):
+    """How long a first fill goes on when nobody asks for more."""
+
+    seconds: float = Field(default=120.0, ge=1.0, le=600.0)
+
+
+@router.post("/documents/statuses", summary="How far many documents are")
+async def statuses(held: Held, principal: Reader, asked: StatusQuestion) -> StatusList:
+    """Return the statuses of up to 500 documents in one request."""
+    names = [(one.collection, one.id) for one in asked.documents if principal.sees(one.collection)]
+    found = await held.run(held.client.document_statuses, names) if names else {}
+    return StatusList(documents=list(found.values()))
+
+
+@router.get("/collections/{collection}/fields", summary="The fields that filters can name", responses=answers(404, 409))
+async def fields(held: Held, principal: Reader, collection: Collection) -> FieldTypes:
+    """Return the metadata fields of a collection with their types."""
+    principal.enter(collection)
+    return FieldTypes(fields=await held.run(held.client.field_types, collection))
+
+
+@router.put(
+    "/collections/{collection}/load",
+    summary="Begin a first fill, or let one go on",
+    status_code=NO_CONTENT,
+    responses=answers(404, 409),
+)
+async def begin_load(held: Held, principal: Sender, collection: Collection, wish: LoadWish) -> Response:
+    """Let a collection do without what only readers need until the seconds are over; made where there is none."""
+    principal.enter(collection)
+    stores = held.parts.stores
+    await held.run(stores.collections.begin_load, collection, until=stores.clock.now() + wish.seconds)
+    return Response(status_code=NO_CONTENT)
+
+
+@router.delete(
+    "/collections/{collection}/load", summary="End a first fill", status_code=NO_CONTENT, responses=answers(404, 409)
+)
+async def end_load(held: Held, principal: Sender, collection: Collection) -> Response:
+    """Give a collection's indices the settings back that they had before."""
+    principal.enter(collection)
+    await held.run(held.parts.stores.collections.end_load, collection)
+    return Response(status_code=NO_CONTENT)

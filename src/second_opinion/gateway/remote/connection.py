@@ -1,0 +1,134 @@
+"""Sending requests to a gateway: bounded in time, and tried again when that is safe and may help.
+
+Most requests may be sent twice: documents and choices are recognised when they come again, and questions carry an
+Idempotency-Key. The others are sent again only when it is sure that the first one changed nothing.
+"""
+
+import asyncio
+import time
+from itertools import count
+from typing import Final
+
+import httpx
+
+from second_opinion import __version__
+from second_opinion.gateway.remote.requests import (
+    GatewayRequest,
+    base_url,
+    error_of,
+    may_have_arrived,
+    pause_before_retry,
+    unreachable,
+)
+from second_opinion.schemas.errors import InternalError, InvalidRequest
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 15.0
+"""For how long a request that failed for a reason that may pass is tried again."""
+CONNECTIONS: Final = 100
+AGENT: Final = f"second-opinion/{__version__}"
+
+
+class Connection:
+    """One gateway. Any number of threads may use it.
+
+    Args:
+        url: Where it listens.
+        key: The API key, if it needs one.
+
+    Raises:
+        InvalidRequest: If the URL is none.
+    """
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self._url = base_url(url)
+        self._http = httpx.Client(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
+
+    def ask(self, request: GatewayRequest) -> httpx.Response:
+        """Send a request and return its answer.
+
+        Raises:
+            GatewayUnavailable: If the gateway cannot be reached, or does not answer.
+            OpinionError: What the gateway tells, as the class that was raised there.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        for attempt in count(1):
+            try:
+                response = self._http.send(_built(self._http, request))
+            except httpx.HTTPError as broke:
+                problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
+            except RuntimeError:
+                raise InvalidRequest("this client is closed", hint="Open another one.") from None
+            else:
+                if response.is_success:
+                    return response
+                problem, again = error_of(response), True
+            pause = pause_before_retry(attempt, problem, until - time.monotonic()) if again else None
+            if pause is None:
+                raise problem
+            time.sleep(pause)
+        raise InternalError("counting came to an end")
+
+    def close(self) -> None:
+        """Close the connections; calls that come later fail as unavailable."""
+        self._http.close()
+
+
+class AsyncConnection:
+    """The same for asyncio."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self._url = base_url(url)
+        self._http = httpx.AsyncClient(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
+
+    async def ask(self, request: GatewayRequest) -> httpx.Response:
+        """Send a request and return its answer.
+
+        Raises:
+            OpinionError: As the other connection does.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        for attempt in count(1):
+            try:
+                response = await self._http.send(_built(self._http, request))
+            except httpx.HTTPError as broke:
+                problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
+            except RuntimeError:
+                raise InvalidRequest("this client is closed", hint="Open another one.") from None
+            else:
+                if response.is_success:
+                    return response
+                problem, again = error_of(response), True
+            pause = pause_before_retry(attempt, problem, until - time.monotonic()) if again else None
+            if pause is None:
+                raise problem
+            await asyncio.sleep(pause)
+        raise InternalError("counting came to an end")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+def _built(http: httpx.Client | httpx.AsyncClient, request: GatewayRequest) -> httpx.Request:
+    return http.build_request(
+        request.method,
+        request.path,
+        params=request.parameters,
+        content=request.content,
+        headers=request.all_headers,
+        timeout=_timeout(request.wait),
+    )
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"User-Agent": AGENT, "Accept": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+def _timeout(wait: int) -> httpx.Timeout:
+    return httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=ANSWER_SECONDS + wait)
+
+
+def _limits() -> httpx.Limits:
+    return httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
