@@ -1,5 +1,5 @@
 """For Haystack: what this package offers it."""
 
-from second_opinion.gateway.integrations.haystack import SecondOpinionRetriever
+from second_opinion.gateway.integrations.haystack import SecondOpinionRetriever, SecondOpinionWriter
 
-__all__ = ["SecondOpinionRetriever"]
+__all__ = ["SecondOpinionRetriever", "SecondOpinionWriter"]

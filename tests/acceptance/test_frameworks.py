@@ -172,6 +172,27 @@ def test_a_haystack_pipeline_survives_being_written_down() -> None:
 
 
 @pytest.mark.usefixtures("environment")
+def test_documents_come_in_through_the_frameworks(client: Client) -> None:
+    """What a LangChain loader loads and what a Haystack pipeline writes is answered from by the third framework."""
+    loaded = Document(
+        page_content="The lift is mended every March.", metadata={"source": "lift.md", "title": "The lift"}
+    )
+    langchain.submit_documents(client, [loaded])
+    writing = Pipeline()
+    writing.add_component("writer", haystack.SecondOpinionWriter(id_field="file_path"))
+    bicycle = HaystackDocument(
+        content="Bicycles stand in the cellar, beside the boiler.", meta={"file_path": "cellar.md"}
+    )
+    assert writing.run({"writer": {"documents": [bicycle]}})["writer"] == {"documents_written": 1}
+    writing.close()
+    for name in ("lift.md", "cellar.md"):
+        client.wait_document(name, timeout=120.0)
+    retriever = llama_index.SecondOpinionRetriever(client)
+    assert retriever.retrieve("when is the lift mended?")[0].metadata["title"] == "The lift"
+    assert retriever.retrieve("where do bicycles stand?")[0].metadata["source"] == "cellar.md"
+
+
+@pytest.mark.usefixtures("environment")
 async def test_a_haystack_pipeline_runs_on_asyncio() -> None:
     """The same pipeline, awaited."""
     pipeline = a_pipeline(haystack.SecondOpinionRetriever())

@@ -207,6 +207,8 @@ def test_haystack_does_not_write_down_a_client(system: MemorySystem) -> None:
     """A pipeline that would come back with another client is not written."""
     with pytest.raises(InvalidRequest, match="client"):
         haystack.SecondOpinionRetriever(system.client).to_dict()
+    with pytest.raises(InvalidRequest, match="client"):
+        haystack.SecondOpinionWriter(system.client).to_dict()
 
 
 def test_haystack_filters_become_ours() -> None:

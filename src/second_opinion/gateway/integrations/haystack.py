@@ -1,15 +1,17 @@
-"""A retriever for Haystack: `from second_opinion.haystack import SecondOpinionRetriever`."""
+"""For Haystack: a retriever and a writer, components both, in `second_opinion.haystack`."""
 
+from dataclasses import asdict
 from typing import Any, Self, Unpack
 
-from second_opinion.gateway.client import Client
 from second_opinion.gateway.integrations.asking import Asker, OnRefusal, QuestionClient
 from second_opinion.gateway.integrations.choices import ChoiceOptions, Choices
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.integrations.haystack_filters import as_filters
+from second_opinion.gateway.integrations.opening import OpenedClient
 from second_opinion.gateway.integrations.passages import passage_details, relevance_of, shown_passages
+from second_opinion.gateway.integrations.sending import DocumentClient, DocumentForm, SentDocument, send_documents
 from second_opinion.schemas.base import parse_request
-from second_opinion.schemas.errors import InvalidRequest
+from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.verdict import Outcome, QueryResult
 
 with extra("haystack"):
@@ -44,19 +46,15 @@ class SecondOpinionRetriever:
         given = {**choices, "filters": as_filters(choices.get("filters"))}
         self._choices = parse_request(Choices, given)
         self._on_refusal = on_refusal
-        self._client = client
-        self._own: Client | None = None
+        self._client = OpenedClient(client)
 
     def warm_up(self) -> None:
         """Open a client if none was given."""
-        if self._client is None and self._own is None:
-            self._own = Client()
+        self._client.get()
 
     def close(self) -> None:
         """Close the client that this component opened; one that was given stays open."""
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        self._client.close()
 
     @component.output_types(documents=list[Document], outcome=str, refusal=str, trace_id=str)
     def run(
@@ -97,11 +95,7 @@ class SecondOpinionRetriever:
         Raises:
             InvalidRequest: If it was given a client, which cannot be written down.
         """
-        if self._client is not None:
-            raise InvalidRequest(
-                "a retriever that was given a client cannot be written down",
-                hint="Leave the client out: the component then opens its own by the settings of its process.",
-            )
+        self._client.require_own()
         choices = self._choices.options()
         choices["filters"] = [
             one.model_dump(exclude={"schema_version"}, exclude_none=True) for one in choices["filters"]
@@ -114,11 +108,7 @@ class SecondOpinionRetriever:
         return default_from_dict(cls, data)
 
     def _asker(self) -> Asker:
-        self.warm_up()
-        client = self._client or self._own
-        if client is None:
-            raise InvalidRequest("this retriever was closed while it was asked")
-        return Asker(client, self._choices, on_refusal=self._on_refusal)
+        return Asker(self._client.get(), self._choices, on_refusal=self._on_refusal)
 
 
 def _changes(filters: list[Any] | dict[str, Any] | None, floor: float | None, top_k: int | None) -> dict[str, Any]:
@@ -133,3 +123,71 @@ def _outputs(result: QueryResult) -> dict[str, Any]:
     ]
     refusal = result.sentence if result.outcome is Outcome.REFUSED else ""
     return {"documents": documents, "outcome": result.outcome.value, "refusal": refusal, "trace_id": result.job_id}
+
+
+@component
+class SecondOpinionWriter:
+    """Sends documents into a collection, whole ones: the chunks are made there, so no splitter goes before it.
+
+    When it returns, all of them are durable; they are searchable a little later. What was sent before and has not
+    changed is recognised, so a pipeline can be run again.
+
+    Args:
+        client: A `Client`. Left out, the component opens its own, as the retriever does.
+        collection: Where the documents go.
+        id_field: Field of `meta` that holds the id, such as `file_path`; by default the document's own id, which
+            Haystack makes from the content, so that a document that has changed is another one.
+        title_field: Field of `meta` that holds the title, if there is one.
+        uri_field: Field of `meta` that says where a document comes from, if there is one.
+        metadata_fields: Fields of `meta` to keep for filters; all the others when left out.
+        media_type: What the texts are: `text/plain` or `text/markdown`.
+    """
+
+    __module__ = "second_opinion.haystack"
+
+    def __init__(  # noqa: PLR0913 - one argument a field
+        self,
+        client: DocumentClient | None = None,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        id_field: str | None = None,
+        title_field: str = "title",
+        uri_field: str = "file_path",
+        metadata_fields: list[str] | None = None,
+        media_type: str = "text/plain",
+    ) -> None:
+        self._form = DocumentForm(collection, id_field, title_field, uri_field, metadata_fields, media_type)
+        self._client = OpenedClient(client)
+
+    def warm_up(self) -> None:
+        """Open a client if none was given."""
+        self._client.get()
+
+    def close(self) -> None:
+        """Close the client that this component opened; one that was given stays open."""
+        self._client.close()
+
+    @component.output_types(documents_written=int)
+    def run(self, documents: list[Document]) -> dict[str, int]:
+        """Send documents.
+
+        Raises:
+            InvalidDocument: Why one cannot be accepted; without an id, or with that of another, none is sent.
+            StoreUnavailable: If they could not be recorded.
+        """
+        sent = (SentDocument(own_id=one.id, text=one.content, fields=one.meta) for one in documents)
+        return {"documents_written": len(send_documents(self._client.get(), sent, self._form))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the component as data.
+
+        Raises:
+            InvalidRequest: If it was given a client, which cannot be written down.
+        """
+        self._client.require_own()
+        return default_to_dict(self, **asdict(self._form))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return the component that `data` describes."""
+        return default_from_dict(cls, data)

@@ -1,6 +1,6 @@
-"""A retriever for LangChain: `from second_opinion.langchain import SecondOpinionRetriever`."""
+"""For LangChain: a retriever, and a way in for what its loaders load, both in `second_opinion.langchain`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -9,8 +9,10 @@ from second_opinion.gateway.integrations.asking import Asker, OnRefusal, OnResul
 from second_opinion.gateway.integrations.choices import Choices
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.integrations.passages import passage_details, shown_passages
+from second_opinion.gateway.integrations.sending import DocumentClient, DocumentForm, SentDocument, send_documents
 from second_opinion.schemas.base import parse_request
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
+from second_opinion.schemas.document import Receipt
 from second_opinion.schemas.verdict import QueryResult
 
 with extra("langchain"):
@@ -114,3 +116,21 @@ def _documents(result: QueryResult) -> list[Document]:
         Document(id=one.chunk_id, page_content=one.text, metadata=passage_details(result, one))
         for one in shown_passages(result)
     ]
+
+
+def submit_documents(
+    client: DocumentClient, documents: Iterable[Document], form: DocumentForm | None = None
+) -> list[Receipt]:
+    """Send what a loader has loaded; return a receipt for each document once all are durable.
+
+    Args:
+        client: A `Client`.
+        documents: Whole documents: the chunks are made here.
+        form: Where they go and which fields hold what; by default the id and the URI are the field `source`.
+
+    Raises:
+        InvalidDocument: Why one cannot be accepted; without an id, or with that of another, none is sent.
+        StoreUnavailable: If they could not be recorded.
+    """
+    sent = (SentDocument(own_id=one.id, text=one.page_content, fields=one.metadata) for one in documents)
+    return send_documents(client, sent, form or DocumentForm(id_field="source"))
