@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Protocol, Self
 
 from second_opinion.gateway.calls import DocumentLike
@@ -56,7 +57,9 @@ class OpinionClient(Protocol):
     def __enter__(self) -> Self:
         """Return the client itself."""
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
         """Close the connections."""
 
     def close(self) -> None:
