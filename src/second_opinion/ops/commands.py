@@ -1,5 +1,6 @@
 """The commands of the local stack: `opinion setup`, `up`, `down`, `status` and `logs`."""
 
+import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.cli.text import one_line, seconds
 from second_opinion.ops.display import row, say_moved_ports, say_up, say_what_is_wrong, status_data, table
 from second_opinion.ops.logs import follow, last_lines, log_parts
-from second_opinion.ops.stack import ELASTICSEARCH_PORT, REDIS_PORT, LocalStack
+from second_opinion.ops.stack import ELASTICSEARCH_PORT, GATEWAY_PORT, REDIS_PORT, LocalStack
 from second_opinion.ops.status import PartState
 from second_opinion.workers.routing import ROLES
 from second_opinion.workers.settings import load_settings
@@ -50,18 +51,21 @@ class WorkerCount(click.ParamType[tuple[str, int]]):
 @state_dir_option
 @click.option("--elasticsearch-port", type=port, help=f"0 picks a free one. Default: {ELASTICSEARCH_PORT} if free.")
 @click.option("--redis-port", type=port, help=f"0 picks a free one. Default: {REDIS_PORT} if free.")
+@click.option("--gateway-port", type=port, help=f"0 picks a free one. Default: {GATEWAY_PORT} if free.")
 @click.option("--heap", help="Java heap of Elasticsearch, such as 1g. Default: by this machine's memory.")
 @click.option("--worker", "workers", type=WorkerCount(), multiple=True, help="Workers of a role; one each if not said.")
-@click.option("--servers-only", is_flag=True, help="Start Elasticsearch and Redis, no workers.")
+@click.option("--gateway/--no-gateway", default=True, help="Start the HTTP gateway with its page.  [default: gateway]")
+@click.option("--servers-only", is_flag=True, help="Start Elasticsearch and Redis alone.")
 @with_session
 def up(
     session: Session,
     *,
     workers: tuple[tuple[str, int], ...],
     servers_only: bool,
+    gateway: bool,
     **options: Any,
 ) -> int:
-    r"""Start the local stack: Elasticsearch, Redis and workers.
+    r"""Start the local stack: Elasticsearch, Redis, workers and the HTTP gateway.
 
     What runs already keeps running; what is missing is started. What dies later is started again.
 
@@ -73,10 +77,11 @@ def up(
     """
     stack = _stack(**options)
     counts: dict[str, int] = {} if servers_only else {**dict.fromkeys(ROLES, 1), **dict(workers)}
+    has_gateway = gateway and not servers_only and _can_serve(session.terminal)
     began = time.monotonic()
     ready_before = {part.name for part in stack.status().parts if part.state is PartState.READY}
     with _progress(session.terminal) as progress:
-        plan = stack.up(counts, progress)
+        plan = stack.up(counts, progress, gateway=has_gateway)
     started = [name for name in plan.parts if name not in ready_before]
     took = time.monotonic() - began
     if session.terminal.as_json:
@@ -175,6 +180,14 @@ def logs(session: Session, *, part: str | None, following: bool, count: int, sta
         for name, line in follow(state, parts):
             _print_line(session.terminal, name if part is None else None, line)
     return 0
+
+
+def _can_serve(terminal: Terminal) -> bool:
+    """Return whether the gateway's packages are there; the rest of the stack does not need them."""
+    if importlib.util.find_spec("fastapi") and importlib.util.find_spec("uvicorn"):
+        return True
+    terminal.warn('Without the HTTP gateway, which needs: pip install "second-opinion[server]"')
+    return False
 
 
 def _stack(state_dir: Path | None, heap: str | None = None, **ports: Any) -> LocalStack:

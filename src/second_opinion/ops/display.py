@@ -10,13 +10,13 @@ from rich.text import Text
 
 from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.cli.text import plural, seconds
-from second_opinion.ops.plan import ELASTICSEARCH, REDIS, StackPlan
-from second_opinion.ops.stack import ELASTICSEARCH_PORT, REDIS_PORT
+from second_opinion.ops.plan import ELASTICSEARCH, GATEWAY, REDIS, StackPlan
+from second_opinion.ops.stack import ELASTICSEARCH_PORT, GATEWAY_PORT, REDIS_PORT
 from second_opinion.ops.status import PartState, PartStatus, StackStatus
 
 HEAD: Final = ("part", "state", "pid", "up for", "restarts", "address")
 STATE_COLUMN: Final = 1
-ADDRESSES: Final = ("elasticsearch_url", "broker_url", "jobs_url", "cache_url")
+ADDRESSES: Final = ("elasticsearch_url", "broker_url", "jobs_url", "cache_url", "gateway_url")
 COLOURS: Final = {
     PartState.READY: "green",
     PartState.STARTING: "yellow",
@@ -30,6 +30,8 @@ def say_up(terminal: Terminal, plan: StackPlan, how: str, folder: Path) -> None:
     """Say that the stack is up and what to do with it."""
     workers = plural(sum(plan.workers.values()), "worker")
     terminal.done(f"{how}: {plan.elasticsearch_url}, {_redis_url(plan)}, {workers} · state in {folder}")
+    if plan.gateway_url is not None:
+        terminal.done(f"Page and HTTP API: {plan.gateway_url}")
     terminal.hint("opinion ingest --samples" if plan.workers else "opinion status")
 
 
@@ -39,6 +41,8 @@ def say_moved_ports(terminal: Terminal, plan: StackPlan, asked: Mapping[str, Any
         terminal.warn(f"Port {ELASTICSEARCH_PORT} was taken, so Elasticsearch listens on {plan.elasticsearch_port}")
     if asked["redis_port"] is None and plan.redis_port != REDIS_PORT:
         terminal.warn(f"Port {REDIS_PORT} was taken, so Redis listens on {plan.redis_port}")
+    if asked["gateway_port"] is None and plan.gateway_port not in {None, GATEWAY_PORT}:
+        terminal.warn(f"Port {GATEWAY_PORT} was taken, so the gateway listens on {plan.gateway_port}")
 
 
 def say_what_is_wrong(terminal: Terminal, found: StackStatus) -> None:
@@ -66,7 +70,9 @@ def status_data(folder: Path, found: StackStatus, plan: StackPlan | None) -> dic
 
 def row(part: PartStatus, plan: StackPlan | None) -> Sequence[str]:
     """Return one part as cells under `HEAD`."""
-    addresses = {} if plan is None else {ELASTICSEARCH: plan.elasticsearch_url, REDIS: _redis_url(plan)}
+    addresses: dict[str, str] = {}
+    if plan is not None:
+        addresses = {ELASTICSEARCH: plan.elasticsearch_url, REDIS: _redis_url(plan), GATEWAY: plan.gateway_url or ""}
     pid, up_for = "", ""
     if part.process is not None:
         pid, up_for = str(part.process.pid), seconds(max(0.0, time.time() - part.process.began))

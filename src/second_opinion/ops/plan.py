@@ -6,12 +6,14 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from second_opinion.ops.elasticsearch_server import ElasticsearchServer
+from second_opinion.ops.ports import LOOPBACK
 from second_opinion.ops.redis_server import BROKER_DATABASE, CACHE_DATABASE, JOBS_DATABASE, RedisServer
 from second_opinion.ops.state import StateFolder
 from second_opinion.pipeline.whole_files import write_whole
 
 ELASTICSEARCH: str = "elasticsearch"
 REDIS: str = "redis"
+GATEWAY: str = "gateway"
 SERVERS: tuple[str, ...] = (ELASTICSEARCH, REDIS)
 
 
@@ -32,10 +34,12 @@ class StackPlan(BaseModel):
     redis_program: Path
     heap: str
     workers: dict[str, int]
+    gateway_port: int | None = None
+    gateway_url: str | None = None
 
     @classmethod
     def make(cls, elasticsearch: ElasticsearchServer, redis: RedisServer, workers: dict[str, int]) -> Self:
-        """Return the plan for these servers and this many workers of each role."""
+        """Return the plan for these servers and this many workers of each role, without a gateway."""
         return cls(
             elasticsearch_url=elasticsearch.url,
             broker_url=redis.url(BROKER_DATABASE),
@@ -62,6 +66,10 @@ class StackPlan(BaseModel):
         """Put the plan into the state folder."""
         write_whole(state.stack_file, self.model_dump_json(indent=2) + "\n")
 
+    def with_gateway(self, port: int) -> Self:
+        """Return the plan with a gateway on this port of loopback."""
+        return self.model_copy(update={"gateway_port": port, "gateway_url": f"http://{LOOPBACK}:{port}"})
+
     def elasticsearch(self, state: StateFolder) -> ElasticsearchServer:
         """Return the node of this plan."""
         return ElasticsearchServer(
@@ -78,8 +86,9 @@ class StackPlan(BaseModel):
 
     @property
     def parts(self) -> list[str]:
-        """The names of all parts: servers, then workers (`index`, `index-2`, ...)."""
-        return [*SERVERS, *(name for role, count in self.workers.items() for name in worker_names(role, count))]
+        """The names of all parts: servers, then workers (`index`, `index-2`, ...), then the gateway."""
+        workers = [name for role, count in self.workers.items() for name in worker_names(role, count)]
+        return [*SERVERS, *workers, *([GATEWAY] if self.gateway_port is not None else [])]
 
 
 def worker_names(role: str, count: int) -> list[str]:

@@ -26,6 +26,7 @@ from second_opinion.schemas.errors import PartFailed, StackError
 
 ELASTICSEARCH_PORT: Final = 9280
 REDIS_PORT: Final = 6389
+GATEWAY_PORT: Final = 8100
 READY_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 120.0
 ORPHAN_SECONDS: Final = 20.0
@@ -48,6 +49,7 @@ class LocalStack:
         state_dir: Where the stack keeps everything of its own.
         elasticsearch_port: 0 takes any free port; None the usual one, or a free one when that is taken.
         redis_port: Likewise.
+        gateway_port: Likewise.
         heap: Java heap of Elasticsearch, such as `1g`; by the machine's memory when None.
         java_homes: JDKs to try before the usual places.
         java_options: More options for Elasticsearch's Java.
@@ -60,6 +62,7 @@ class LocalStack:
         *,
         elasticsearch_port: int | None = None,
         redis_port: int | None = None,
+        gateway_port: int | None = None,
         heap: str | None = None,
         java_homes: Iterable[Path] = (),
         java_options: Iterable[str] = (),
@@ -68,6 +71,7 @@ class LocalStack:
         self.state = StateFolder(Path(state_dir).absolute())
         self._elasticsearch_port = elasticsearch_port
         self._redis_port = redis_port
+        self._gateway_port = gateway_port
         self._heap = check_heap(heap) if heap else default_heap()
         self._java_homes = tuple(java_homes)
         self._java_options = tuple(java_options)
@@ -83,12 +87,15 @@ class LocalStack:
         distribution = install_distribution(self._programs, jdk, progress)
         return f"{distribution.home.name} on JDK {jdk.version} ({jdk.home}), {redis_program}"
 
-    def up(self, workers: Mapping[str, int], progress: Callable[[str], None] = _silent) -> StackPlan:
+    def up(
+        self, workers: Mapping[str, int], progress: Callable[[str], None] = _silent, *, gateway: bool = False
+    ) -> StackPlan:
         """Start what does not run yet and return once everything wanted is ready.
 
         Args:
             workers: How many workers of each role; none starts the servers alone. What runs already is not stopped.
             progress: Told in a few words what goes on.
+            gateway: Start the HTTP gateway too.
 
         Raises:
             StackError: Something is missing, taken or broken; a part that ended is told with its last log lines.
@@ -99,9 +106,10 @@ class LocalStack:
         with locked(self.state.command_lock, seconds=COMMAND_SECONDS, what=f"starting or stopping {self.state.root}"):
             plan = StackPlan.read(self.state)
             if plan is not None and self.status().running:
-                return self._extend(plan, workers, progress)
+                return self._extend(plan, workers, progress, gateway=gateway)
             self._clear_remains(progress)
             plan = self._make_plan(workers, progress)
+            plan = self._with_gateway(plan) if gateway else plan
             plan.write(self.state)
             try:
                 self._start_supervisor()
@@ -137,10 +145,14 @@ class LocalStack:
         """Return the plan of the running stack, with its addresses; None when it is down."""
         return StackPlan.read(self.state)
 
-    def _extend(self, plan: StackPlan, workers: Mapping[str, int], progress: Callable[[str], None]) -> StackPlan:
+    def _extend(
+        self, plan: StackPlan, workers: Mapping[str, int], progress: Callable[[str], None], *, gateway: bool
+    ) -> StackPlan:
         self._refuse_other_ports(plan)
         more = {role: max(count, plan.workers.get(role, 0)) for role, count in workers.items()}
         extended = plan.model_copy(update={"workers": {**plan.workers, **more}})
+        if gateway and plan.gateway_port is None:
+            extended = self._with_gateway(extended)
         if extended != plan:
             extended.write(self.state)
             self._signal_supervisor(signal.SIGHUP)
@@ -151,12 +163,16 @@ class LocalStack:
         for name, wanted, has in (
             ("Elasticsearch", self._elasticsearch_port, plan.elasticsearch_port),
             ("Redis", self._redis_port, plan.redis_port),
+            ("Gateway", self._gateway_port, plan.gateway_port),
         ):
-            if wanted not in {None, 0, has}:
+            if has is not None and wanted not in {None, 0, has}:
                 raise StackError(
                     f"The stack already runs, with {name} on port {has} and not {wanted}.",
                     hint="Stop it before changing ports: opinion down",
                 )
+
+    def _with_gateway(self, plan: StackPlan) -> StackPlan:
+        return plan.with_gateway(choose_port("Gateway", self._gateway_port, GATEWAY_PORT))
 
     def _make_plan(self, workers: Mapping[str, int], progress: Callable[[str], None]) -> StackPlan:
         jdk = find_jdk(self._java_homes)

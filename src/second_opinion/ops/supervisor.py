@@ -16,7 +16,8 @@ from typing import Final
 from second_opinion.ops.account import server_account
 from second_opinion.ops.filesystem import try_lock
 from second_opinion.ops.parts import Part, PartSpec
-from second_opinion.ops.plan import ELASTICSEARCH, REDIS, StackPlan, worker_names
+from second_opinion.ops.plan import ELASTICSEARCH, GATEWAY, REDIS, StackPlan, worker_names
+from second_opinion.ops.ports import LOOPBACK
 from second_opinion.ops.state import StateFolder
 from second_opinion.ops.status import PartState, ProcessIdentity, StackStatus
 
@@ -153,13 +154,27 @@ def part_specs(plan: StackPlan, state: StateFolder) -> list[PartSpec]:
         for role, count in plan.workers.items()
         for name in worker_names(role, count)
     ]
-    return servers + workers
+    gateway = [] if plan.gateway_port is None else [gateway_spec(plan.gateway_port, plan, state)]
+    return servers + workers + gateway
+
+
+def gateway_spec(port: int, plan: StackPlan, state: StateFolder) -> PartSpec:
+    """Return how to run the HTTP gateway on a port of loopback."""
+    return own_process(GATEWAY, ["serve", "--host", LOOPBACK, "--port", str(port)], plan, state)
 
 
 def worker_spec(role: str, name: str, plan: StackPlan, state: StateFolder) -> PartSpec:
-    """Return how to run one worker of `role` under the part name `name`.
+    """Return how to run one worker of `role` under the part name `name`."""
+    polite = ("nice", "-n", "10") if role in BACKGROUND_ROLES else ()
+    return own_process(name, ["worker", "--role", role], plan, state, before=polite)
 
-    The worker inherits the caller's environment; what names a server in it gives way to this stack's own.
+
+def own_process(
+    name: str, arguments: list[str], plan: StackPlan, state: StateFolder, *, before: tuple[str, ...] = ()
+) -> PartSpec:
+    """Return how to run a command of this program as a part that says by a file that it does its work.
+
+    It inherits the caller's environment; what names a server in it gives way to this stack's own.
     """
     ready_file = state.ready_file(name)
     variables = {
@@ -171,10 +186,9 @@ def worker_spec(role: str, name: str, plan: StackPlan, state: StateFolder) -> Pa
         "OPINION_READY_FILE": ready_file,
     }
     setting = ["env", *(f"{key}={value}" for key, value in variables.items())]
-    polite = ["nice", "-n", "10"] if role in BACKGROUND_ROLES else []
     return PartSpec(
         name=name,
-        command=[*setting, *polite, sys.executable, "-m", "second_opinion.gateway", "worker", "--role", role],
+        command=[*setting, *before, sys.executable, "-m", "second_opinion.gateway", *arguments],
         log=state.log_file(name),
         folder=state.root,
         ready=lambda: is_fresh(ready_file),

@@ -41,7 +41,14 @@ def running(installed: None) -> Iterator[LocalStack]:
     """A stack of servers alone. Its tests share it, as a start takes seconds, and each leaves it up."""
     folder = Path(tempfile.mkdtemp(prefix="opinion-"))
     folder.chmod(0o755)
-    stack = LocalStack(folder / "state", elasticsearch_port=0, redis_port=0, heap="512m", java_options=[QUICK_START])
+    stack = LocalStack(
+        folder / "state",
+        elasticsearch_port=0,
+        redis_port=0,
+        gateway_port=0,
+        heap="512m",
+        java_options=[QUICK_START],
+    )
     try:
         stack.up({})
         yield stack

@@ -49,7 +49,7 @@ COMMANDS: Final = {
     "keys": LazyCommand(f"{_HERE}.keys:keys", "Say who may use the HTTP gateway, and for what.", "Manage"),
     "usage": LazyCommand(f"{_HERE}.usage:usage", "Show what managed rerankers cost, day by day.", "Operate"),
     "setup": LazyCommand(f"{_OPS}:setup", "Fetch the servers of the local stack.", "Operate"),
-    "up": LazyCommand(f"{_OPS}:up", "Start the local stack: Elasticsearch, Redis and workers.", "Operate"),
+    "up": LazyCommand(f"{_OPS}:up", "Start the local stack: servers, workers and gateway.", "Operate"),
     "down": LazyCommand(f"{_OPS}:down", "Stop the local stack.", "Operate"),
     "status": LazyCommand(f"{_OPS}:status", "Show the parts of the local stack.", "Operate"),
     "logs": LazyCommand(f"{_OPS}:logs", "Show what the parts of the local stack log.", "Operate"),

@@ -129,9 +129,10 @@ class _Server(uvicorn.Server):
             if ready_file is not None:
                 self._beat = asyncio.create_task(_keep_fresh(ready_file))
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second signal does not wait any longer."""
-        super().handle_exit(sig, frame)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's form
+        """Begin to stop, and end well; a second signal does not wait any longer."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._held.waiting.stop)
 

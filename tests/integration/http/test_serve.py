@@ -1,0 +1,158 @@
+"""`opinion serve` as a process: how it starts, how it is refused, how it ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.conftest import System, wait_until
+
+pytestmark = pytest.mark.stack
+
+START_SECONDS = 90.0
+
+
+class Process:
+    """A gateway process and what it writes."""
+
+    def __init__(self, system: System, folder: Path, *arguments: str, **environment: str) -> None:
+        self.log = folder / "gateway.log"
+        self.ready = folder / "gateway.ready"
+        with self.log.open("wb") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "second_opinion.gateway", "serve", "--port", "0", *arguments],
+                env={**os.environ, **system.environment, "OPINION_READY_FILE": str(self.ready), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def text(self) -> str:
+        """All it wrote."""
+        return self.log.read_text(encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it says so."""
+        wait_until(
+            lambda: "Gateway: http" in self.text or self.popen.poll() is not None, START_SECONDS, lambda: self.text
+        )
+        found = re.search(r"Gateway: (http://\S+)", self.text)
+        assert found is not None, self.text
+        return found[1]
+
+    def lines(self) -> list[dict[str, object]]:
+        """Its log lines."""
+        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def process(system: System, folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    """Run a gateway until the context ends."""
+    made = Process(system, folder, *arguments, **environment)
+    try:
+        yield made
+    finally:
+        made.popen.kill()
+        made.popen.wait(10)
+
+
+def test_it_serves_says_so_and_ends_well(bare_system: System, tmp_path: Path) -> None:
+    """Its ready file is fresh while it lives; whoever waits when it is stopped is told so, and when to come back."""
+    bare_system.opinion("collections", "set", "handbook", "--floor", "0.5")
+    with process(bare_system, tmp_path) as gateway, httpx.Client(base_url=gateway.url, timeout=60.0) as caller:
+        assert caller.get("/readyz").json()["status"] == "ready"
+        assert time.time() - gateway.ready.stat().st_mtime < 30.0
+        asked = caller.post(
+            "/v1/queries", json={"text": "who?", "collection": "handbook"}, headers={"X-Request-Id": "web-17"}
+        )
+        assert asked.status_code == 202, asked.text
+        heard: list[httpx.Response] = []
+
+        def wait() -> None:
+            with httpx.Client(base_url=gateway.url, timeout=60.0) as waiter:
+                heard.append(waiter.get(asked.headers["location"], headers={"Prefer": "wait=50"}))
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        wait_until(lambda: "opinion_gateway_waiting_callers 1.0" in caller.get("/metrics").text, 20.0)
+        began = time.monotonic()
+        gateway.popen.send_signal(signal.SIGTERM)
+        assert gateway.popen.wait(20) == 0, gateway.text
+        waiting.join(10)
+        assert time.monotonic() - began < 15.0
+        assert (heard[0].status_code, heard[0].json()["code"]) == (503, "gateway_stopping")
+        assert heard[0].headers["retry-after"] == "2"
+        assert not gateway.ready.exists()
+        (line,) = [one for one in gateway.lines() if one.get("request_id") == "web-17" and one["event"] == "request"]
+        assert (line["route"], line["status"], line["key"]) == ("/v1/queries", 202, "local")
+
+
+def test_it_refuses_to_be_open_to_other_machines(bare_system: System, tmp_path: Path) -> None:
+    """Without a key it does not listen there; with one it does, and asks for it."""
+    refused = bare_system.opinion("serve", "--host", "0.0.0.0", "--port", "0")  # noqa: S104
+    assert refused.returncode == 2, refused.stderr
+    assert "there is no API key" in refused.stderr
+    assert "opinion keys create" in refused.stderr
+    made = bare_system.opinion("keys", "create", "website", "--scope", "query", "--collection", "*")
+    with process(bare_system, tmp_path, "--host", "0.0.0.0") as gateway:  # noqa: S104
+        url = gateway.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        assert httpx.get(f"{url}/v1/about").status_code == 401
+        with_key = httpx.get(f"{url}/v1/about", headers={"Authorization": f"Bearer {made.stdout.strip()}"})
+        assert with_key.status_code == 200
+    assert made.stdout.strip() not in gateway.text
+
+
+def test_it_starts_closed_when_told_to(bare_system: System, tmp_path: Path) -> None:
+    """Where no key exists yet, --require-keys lets nobody in, on loopback neither."""
+    with process(bare_system, tmp_path, "--require-keys") as gateway:
+        assert httpx.get(f"{gateway.url}/healthz").status_code == 200
+        for path in ("/v1/about", "/metrics", "/openapi.json"):
+            assert httpx.get(gateway.url + path).status_code == 401, path
+
+
+def test_a_port_that_is_taken_is_told(bare_system: System) -> None:
+    """With what to do."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        refused = bare_system.opinion("serve", "--port", str(holder.getsockname()[1]))
+    assert refused.returncode == 4, refused.stderr
+    assert "cannot listen on 127.0.0.1" in refused.stderr
+    assert "--port 0" in refused.stderr
+
+
+def test_the_request_id_reaches_the_workers_log_lines(bare_system: System, tmp_path: Path) -> None:
+    """Of a document through to its index worker, of a query through both of its stages."""
+    bare_system.start("index", "retrieve", "rerank")
+    with process(bare_system, tmp_path) as gateway, httpx.Client(base_url=gateway.url, timeout=90.0) as caller:
+        sent = caller.post(
+            "/v1/documents",
+            json={"id": "refunds", "text": "A manager approves refunds above 100 euros."},
+            headers={"X-Request-Id": "crawl-4"},
+        )
+        assert sent.status_code == 202, sent.text
+        wait_until(lambda: "crawl-4" in bare_system.of("index")[0].log, 90.0)
+        ended = caller.post(
+            "/v1/queries",
+            json={"text": "who approves refunds?"},
+            headers={"X-Request-Id": "web-5", "Prefer": "wait=60"},
+        )
+        assert ended.status_code == 200, ended.text
+        for role in ("retrieve", "rerank"):
+            worker = bare_system.of(role)[0]
+            wait_until(lambda worker=worker: "web-5" in worker.log, 20.0)  # type: ignore[misc]
+            (line,) = [json.loads(line) for line in worker.log.splitlines() if "web-5" in line]
+            assert line["event"] == "task_done"
