@@ -30,8 +30,10 @@ from second_opinion.schemas.trace import (
     ScorerTraces,
     Trace,
     TracedCandidate,
+    TracePlace,
     TraceScope,
     TraceSpread,
+    TraceSummary,
 )
 from second_opinion.schemas.verdict import Outcome
 
@@ -79,13 +81,28 @@ class Evidence:
             UnknownTrace: If there is none.
         """
         until = self._clock.now() + TRACE_DELAY
-        while True:
-            found = self._traces.get(job_id)
-            if found is not None:
-                return found
-            if self._clock.now() >= until or not self._may_come(job_id):
+        while (found := self.find_trace(job_id)) is None:
+            if self._clock.now() >= until:
                 raise UnknownTrace(f"there is no trace of job {job_id}")
             self._clock.sleep(LOOK_SECONDS)
+        return found
+
+    def find_trace(self, job_id: str) -> Trace | None:
+        """Return the trace of a query; None while it may still be on its way, for some seconds.
+
+        Raises:
+            UnknownTrace: If there is none, and none comes.
+        """
+        found = self._traces.get(job_id)
+        if found is None and not self._may_come(job_id):
+            raise UnknownTrace(f"there is no trace of job {job_id}")
+        return found
+
+    def traces(
+        self, collection: str | None = None, *, before: TracePlace | None = None, limit: int = 100
+    ) -> list[TraceSummary]:
+        """Return one line for each past query, the newest first; those behind a place in that order."""
+        return self._traces.listed(TraceScope(collection=collection), before=before, limit=limit)
 
     def judged(self, trace: Trace) -> dict[str, Judgement]:
         """Return the judgements of a trace's candidates, by chunk id."""
@@ -118,11 +135,17 @@ class Evidence:
         self._judgements.write([judgement])
         return judgement
 
+    def judgements_page(
+        self, collection: str | None = None, *, after: str | None = None, limit: int = JUDGEMENTS_PER_READ
+    ) -> list[Judgement]:
+        """Return judgements by their key, of one collection or of all, those behind `after`."""
+        return self._judgements.listed(collection, after=after, limit=limit)
+
     def judgements(self, collection: str | None = None) -> Iterator[Judgement]:
         """Yield all judgements, of one collection or of all."""
         after: str | None = None
         while True:
-            page = self._judgements.listed(collection, after=after, limit=JUDGEMENTS_PER_READ)
+            page = self.judgements_page(collection, after=after)
             yield from page
             if len(page) < JUDGEMENTS_PER_READ:
                 return

@@ -10,9 +10,28 @@ from second_opinion.schemas.collection import CollectionRecord, QueryDefaults, Q
 from second_opinion.schemas.document import AcceptOutcome, DocumentState, DocumentStatus, Receipt, document_key
 from second_opinion.schemas.errors import InvalidEncoding
 from second_opinion.schemas.explanation import Explanation, Fate
+from second_opinion.schemas.floor_choice import (
+    Estimate,
+    FloorFinding,
+    FloorGoal,
+    FloorReplay,
+    FloorReport,
+    FloorRow,
+    FloorSuggestion,
+)
 from second_opinion.schemas.job import Job, JobState, Progress
 from second_opinion.schemas.query import Query
-from second_opinion.schemas.trace import Judgement, Trace, TracedCandidate, query_hash, text_hash
+from second_opinion.schemas.trace import (
+    FloorCount,
+    Judgement,
+    ReplayedQuery,
+    Trace,
+    TracedCandidate,
+    TraceSpread,
+    TraceSummary,
+    query_hash,
+    text_hash,
+)
 from second_opinion.schemas.verdict import CalibrationSource, Decision, Outcome, Passage, QueryResult
 
 AT: Final = 1_771_329_600.25
@@ -170,6 +189,80 @@ JUDGEMENT: Final = Judgement(
     chunk_id=CHUNK_ID,
     job_id=JOB_ID,
     judged_at=AT + 30.0,
+)
+FAILED_STATUS: Final = STATUS.model_copy(
+    update={
+        "document_id": "scan-7.txt",
+        "title": "Scan 7",
+        "state": DocumentState.FAILED,
+        "searchable": False,
+        "current": False,
+        "chunks": 0,
+        "error": REJECTED.error,
+    }
+)
+TRACE_LINE: Final = TraceSummary(
+    job_id=JOB_ID,
+    collection=COLLECTION,
+    at=TRACE.at,
+    query=QUESTION,
+    outcome=TRACE.outcome,
+    floor=0.4,
+    best_relevance=0.91,
+    kept=1,
+    candidates=100,
+    milliseconds=MILLISECONDS["total"],
+    scorer=TRACE.scorer,
+)
+PRECISION: Final = Estimate(value=0.94, low=0.89, high=0.97)
+REPORT: Final = FloorReport(
+    collection=COLLECTION,
+    scorer=TRACE.scorer,
+    floor=0.4,
+    spread=TraceSpread(
+        traces=1_204,
+        candidates=118_000,
+        answered=795,
+        kept=2_410,
+        histogram=(300, 60, 20, 10, 9, 5, 5, 10, 20, 30, 40, 55, 60, 70, 80, 90, 100, 110, 80, 50),
+        floors=(FloorCount(floor=0.4, answered=795, kept=2_410),),
+    ),
+    rows=(FloorRow(floor=0.4, answered=0.66, kept_per_query=2.0, trimmed=0.98, precision=PRECISION),),
+    judged_pairs=180,
+    judged_queries=60,
+    separation=Estimate(value=0.9, low=0.86, high=0.94),
+    judgements_for_3_points=300,
+)
+REPLAYED: Final = ReplayedQuery(
+    job_id=JOB_ID, at=TRACE.at, query=QUESTION, best_relevance=0.46, floor=0.4, kept=1, kept_then=0
+)
+REPLAY: Final = FloorReplay(
+    collection=COLLECTION,
+    scorer=TRACE.scorer,
+    floor=0.5,
+    traces=1_204,
+    answered=795,
+    answered_then=722,
+    kept=2_410,
+    kept_then=2_004,
+    newly_refused=73,
+    newly_answered=0,
+    refused_examples=(REPLAYED,),
+)
+SUGGESTION: Final = FloorSuggestion(
+    goal=FloorGoal.PRECISION,
+    target=0.9,
+    finding=FloorFinding.FOUND,
+    floor=0.41,
+    floor_low=0.36,
+    floor_high=0.47,
+    measured=PRECISION,
+    measured_at=0.41,
+    separation=Estimate(value=0.9, low=0.86, high=0.94),
+    judged_pairs=180,
+    judged_queries=60,
+    scorer=TRACE.scorer,
+    collection=COLLECTION,
 )
 QUESTIONS: Final[dict[str, Any]] = {
     "short": {"summary": "Only a question", "value": {"text": QUESTION, "collection": COLLECTION}},

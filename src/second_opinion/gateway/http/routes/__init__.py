@@ -19,7 +19,6 @@ from second_opinion.gateway.http.routes import (
     traces,
 )
 
-
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     metrics.router,
