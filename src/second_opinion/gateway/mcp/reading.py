@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from second_opinion.gateway.calls import result_of
 from second_opinion.gateway.cli.rendering.answer import warnings
-from second_opinion.gateway.client import Client, result_of
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.mcp.answering import answered, telling_errors
 from second_opinion.gateway.mcp.answers import (
@@ -20,6 +20,7 @@ from second_opinion.gateway.mcp.answers import (
 )
 from second_opinion.gateway.mcp.reach import Reach
 from second_opinion.gateway.mcp.wording import collections_text, document_text, documents_text, search_text, why_text
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.errors import OpinionError, UnknownJob
 from second_opinion.schemas.job import Job
 
@@ -51,7 +52,7 @@ class ReadingTools:
         timeout: Seconds that a search may take.
     """
 
-    def __init__(self, client: Client, reach: Reach, *, timeout: float) -> None:
+    def __init__(self, client: OpinionClient, reach: Reach, *, timeout: float) -> None:
         self._client = client
         self._reach = reach
         self._timeout = timeout

@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 from pydantic import BaseModel, ConfigDict
 
 from second_opinion import __version__
-from second_opinion.gateway.client import Client
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.mcp.reach import Reach
 from second_opinion.gateway.mcp.reading import ReadingTools
 from second_opinion.gateway.mcp.writing import WritingTools
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.errors import PortInUse
 
 with extra("mcp"):
@@ -39,7 +39,7 @@ _WRITES: Final = ToolAnnotations(
 
 
 def make_server(
-    client: Client, *, reach: Reach | None = None, allow_ingest: bool = False, timeout: float = 60.0
+    client: OpinionClient, *, reach: Reach | None = None, allow_ingest: bool = False, timeout: float = 60.0
 ) -> MCPServer:
     """Return a server over a client.
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from second_opinion.gateway.client import Client
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.mcp.answering import answered, telling_errors
 from second_opinion.gateway.mcp.answers import ReceiptAnswer
 from second_opinion.gateway.mcp.reach import Reach
 from second_opinion.gateway.mcp.reading import Collection
 from second_opinion.gateway.mcp.wording import receipt_text
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.document import AcceptOutcome, DocumentStatus, Receipt
 from second_opinion.schemas.errors import DeadlineExceeded
 
@@ -23,7 +23,7 @@ with extra("mcp"):
 class WritingTools:
     """Tools over a client, as `ReadingTools` are."""
 
-    def __init__(self, client: Client, reach: Reach) -> None:
+    def __init__(self, client: OpinionClient, reach: Reach) -> None:
         self._client = client
         self._reach = reach
 
