@@ -1,6 +1,9 @@
 """Compose, image, settings and queues agree."""
 
+import os
 import re
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +58,6 @@ def test_workers_run_the_slim_image() -> None:
         "scikit-learn",
         "onnx",
         "pyarrow",
-        "httpx",
     }
 
 
@@ -88,6 +90,21 @@ def test_each_service_says_whether_it_is_well(name: str) -> None:
     """`docker compose up --wait` waits for work that is done, not for processes that exist."""
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize(("age", "status"), [(0.0, 0), (50.0, 0), (200.0, 1), (None, 1)])
+def test_a_worker_is_well_while_its_ready_file_is_young(age: float | None, status: int, tmp_path: Path) -> None:
+    """The check itself, run by a shell: not the file's being there counts, but that it was touched within a minute."""
+    ready_file = tmp_path / "ready"
+    if age is not None:
+        ready_file.touch()
+        os.utime(ready_file, (time.time() - age, time.time() - age))
+    for service in WORKERS.values():
+        kind, check = service["healthcheck"]["test"]
+        assert kind == "CMD-SHELL"
+        shell = ["sh", "-c", check.replace("$$", "$")]
+        found = subprocess.run(shell, env={**os.environ, "OPINION_READY_FILE": str(ready_file)}, check=False)
+        assert found.returncode == status
 
 
 def test_workers_are_given_time_to_finish() -> None:
