@@ -196,6 +196,7 @@ class Course:
     def _export(self, figures: dict[str, Any]) -> None:
         from second_opinion.training import export as exporting  # noqa: PLC0415 - it needs onnx, only in the end
         from second_opinion.training.calibrate import CalibrationData, calibrate  # noqa: PLC0415
+        from second_opinion.training.measured_pairs import pairs_to_measure  # noqa: PLC0415
         from second_opinion.training.onnx_encoder import Recipe as Quantisation  # noqa: PLC0415
         from second_opinion.training.sources import read_source  # noqa: PLC0415
 
@@ -209,7 +210,8 @@ class Course:
         whole = self.folder / "whole"
         write_model(trained, self._means.bi_encoder / WHOLE_TOKENIZER, whole, story)
         label = exporting.Label(self._order.model, "trained by opinion train", trained_on=story["trained_on"])
-        exporting.export(read_source(whole), self.model, label, Quantisation())
+        pairs = pairs_to_measure(self._order.datasets)
+        exporting.export(read_source(whole), self.model, label, Quantisation(), pairs)
         self._told("calibrating", 0, 0)
         data = CalibrationData(
             self._order.datasets[0].parent,

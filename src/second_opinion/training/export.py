@@ -2,12 +2,15 @@
 
     python -m second_opinion.training.export SOURCE DESTINATION --model NAME [--data FOLDER --on SET ...]
 
-With --data a reranker is calibrated too. What is written needs ONNX Runtime alone.
+With --data the reranker is measured on the training slice of these sets before it is quantised, and calibrated on the
+slice that no training sees. What is written needs ONNX Runtime alone.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import click
@@ -19,9 +22,12 @@ from second_opinion.pipeline.adapters.onnx_model import (
     Manifest,
     sha256_of,
 )
+from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
 from second_opinion.training.calibrate import CalibrationData, calibrate
+from second_opinion.training.measured_pairs import pairs_to_measure
 from second_opinion.training.onnx_encoder import Recipe, encode
 from second_opinion.training.onnx_graph import Graph
+from second_opinion.training.onnx_measured import Measured, measure
 from second_opinion.training.sources import Source, read_source
 from second_opinion.training.story import read_story, trained_on
 
@@ -40,12 +46,24 @@ class Label:
     trained_on: tuple[str, ...] = ()
 
 
-def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> Manifest:
-    """Write the model folder and return its manifest."""
+def export(
+    source: Source, destination: Path, label: Label, recipe: Recipe, pairs: Sequence[tuple[str, str]] = ()
+) -> Manifest:
+    """Write the model folder and return its manifest.
+
+    Args:
+        source: The trained model.
+        destination: The folder.
+        label: What the manifest says of it.
+        recipe: How it is quantised.
+        pairs: Queries and passages over which a reranker is measured, so that quantising costs least on their like.
+    """
     destination.mkdir(parents=True, exist_ok=True)
-    write_graph(source, destination / MODEL_FILE, recipe)
     _write_tokenizer(source.tokenizer, destination / TOKENIZER_FILE)
     reranks = source.kind == "reranker"
+    if pairs and reranks:
+        recipe = replace(recipe, measured=_measured(source, destination, pairs))
+    write_graph(source, destination / MODEL_FILE, recipe)
     manifest = Manifest(
         kind=source.kind,
         model=label.model,
@@ -64,6 +82,14 @@ def export(source: Source, destination: Path, label: Label, recipe: Recipe) -> M
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
     (destination / MANIFEST_FILE).write_text(text, encoding="utf-8")
     return manifest
+
+
+def _measured(source: Source, folder: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, Measured]:
+    tokenizer = ModelTokenizer.read(folder / TOKENIZER_FILE, max_tokens=RERANKER_TOKENS, max_query_tokens=QUERY_TOKENS)
+    with TemporaryDirectory() as place:
+        exact = Path(place) / MODEL_FILE
+        write_graph(source, exact, Recipe.exact())
+        return measure(exact.read_bytes(), [tokenizer.pair(tokenizer.query(query), text) for query, text in pairs])
 
 
 def write_graph(source: Source, path: Path, recipe: Recipe) -> None:
@@ -99,7 +125,8 @@ def main(source: Path, destination: Path, data: Path | None, **chosen: Any) -> N
     recipe = Recipe.exact() if chosen.pop("exact") else Recipe()
     learnt = trained_on(read_story(source), {"trained_on": chosen.pop("trained_on")})
     label = Label(chosen.pop("model"), chosen.pop("origin"), trained_on=learnt)
-    manifest = export(read_source(source), destination, label, recipe)
+    pairs = [] if data is None else pairs_to_measure([data / name for name in (*chosen["sets"], *chosen["whole"])])
+    manifest = export(read_source(source), destination, label, recipe, pairs)
     size = (destination / MODEL_FILE).stat().st_size / 1e6
     click.echo(f"{manifest.model} {manifest.revision}: {size:.1f} MB in {destination}")
     if data is not None:

@@ -1,12 +1,14 @@
 """The transformer layers that all our models share, as weights and as an ONNX graph."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from second_opinion.training.onnx_graph import FUSED, Floats, Graph
 from second_opinion.training.onnx_linear import WEIGHT_LIMIT, Affine, Precision, Product, linear, quantise_rows
+from second_opinion.training.onnx_measured import Measured
 
 SMALLEST_SPREAD: Final = 1e-3
 
@@ -62,7 +64,11 @@ class EncoderWeights:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How each product of a layer is computed; the default is what `docs/decisions` argues for."""
+    """How each product of a layer is computed; the default is what `docs/decisions` argues for.
+
+    Attributes:
+        measured: What the inputs of the products look like over real texts, by product; empty where nobody looked.
+    """
 
     qkv: Precision = Precision.PER_INPUT
     mix: Precision = Precision.PER_INPUT
@@ -71,6 +77,7 @@ class Recipe:
     smooth_up: bool = True
     small_words: bool = True
     weight_limit: int = WEIGHT_LIMIT
+    measured: Mapping[str, Measured] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def exact(cls) -> "Recipe":
@@ -120,18 +127,25 @@ def _int_one(graph: Graph) -> str:
 def _layer(graph: Graph, states: str, number: int, weights: EncoderWeights, recipe: Recipe) -> str:
     layer, name = weights.layers[number], f"layer{number}"
     mixed = _attend(graph, states, number, weights, recipe)
-    mixed = linear(graph, mixed, Product(f"{name}.mix", layer.mix, recipe.mix, limit=recipe.weight_limit))
+    mixed = linear(graph, mixed, _product(f"{name}.mix", layer.mix, recipe.mix, recipe))
     states = _normalise(graph, graph.add("Add", states, mixed), f"{name}.mix_norm", layer.mix_norm, weights.epsilon)
     spread = layer.mix_norm.spread if recipe.smooth_up else None
-    up = Product(f"{name}.up", layer.up, recipe.up, spread, recipe.weight_limit)
-    down = Product(f"{name}.down", layer.down, recipe.down, limit=recipe.weight_limit)
+    up = _product(f"{name}.up", layer.up, recipe.up, recipe, spread)
+    down = _product(f"{name}.down", layer.down, recipe.down, recipe)
     lowered = linear(graph, graph.add("Gelu", linear(graph, states, up), domain=FUSED), down)
     return _normalise(graph, graph.add("Add", states, lowered), f"{name}.norm", layer.norm, weights.epsilon)
 
 
+def _product(name: str, layer: Affine, precision: Precision, recipe: Recipe, spread: Floats | None = None) -> Product:
+    measured = recipe.measured.get(name)
+    if measured is not None and precision is Precision.PER_INPUT:
+        spread = measured.spread
+    return Product(name, layer, precision, spread, recipe.weight_limit, measured)
+
+
 def _attend(graph: Graph, states: str, number: int, weights: EncoderWeights, recipe: Recipe) -> str:
     layer, name, width = weights.layers[number], f"layer{number}", weights.words.shape[1]
-    joined = linear(graph, states, Product(f"{name}.qkv", layer.qkv, recipe.qkv, limit=recipe.weight_limit))
+    joined = linear(graph, states, _product(f"{name}.qkv", layer.qkv, recipe.qkv, recipe))
     parts = graph.constant("qkv.parts", np.array([width] * 3))
     query, key, value = graph.add_many("Split", joined, parts, outputs=3, axis=-1)
     scale = float((width // weights.heads) ** -0.5)

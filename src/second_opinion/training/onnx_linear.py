@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from second_opinion.training.onnx_graph import FUSED, Floats, Graph
+from second_opinion.training.onnx_measured import Measured, Moments, rounded
 
 WEIGHT_LIMIT: Final = 64
 ZERO_POINT: Final = 24
@@ -44,6 +45,7 @@ class Product:
         spread: How wide each input channel is, [inputs], all above 0: the channels are then made equally wide before
             they are quantised, and the weights wider in return. None leaves the input as it is.
         limit: The largest integer of a weight.
+        measured: What its input looks like over real texts, where that is known.
     """
 
     name: str
@@ -51,12 +53,20 @@ class Product:
     precision: Precision
     spread: Floats | None = None
     limit: int = WEIGHT_LIMIT
+    measured: Measured | None = None
 
 
-def quantise_columns(weight: Floats, limit: int = WEIGHT_LIMIT) -> tuple[NDArray[np.int8], Floats]:
-    """Return integers and one scale a column, so that `integers * scales` is close to `weight`."""
+def quantise_columns(
+    weight: Floats, limit: int = WEIGHT_LIMIT, moments: Moments | None = None
+) -> tuple[NDArray[np.int8], Floats]:
+    """Return integers and one scale a column, so that `integers * scales` is close to `weight`.
+
+    Where the moments of the inputs are known, it is what they are multiplied to that is kept close.
+    """
     scales = np.abs(weight).max(axis=0) / limit
     scales[scales == 0] = 1.0
+    if moments is not None:
+        return rounded(weight, scales, limit, moments), scales.astype(np.float32)
     return np.rint(weight / scales).astype(np.int8), scales.astype(np.float32)
 
 
@@ -70,14 +80,16 @@ def quantise_rows(table: Floats) -> tuple[NDArray[np.int8], Floats]:
 def linear(graph: Graph, value: str, product: Product) -> str:
     """Add `value @ weight + bias`. PER_TOKEN expects the output of a GELU."""
     layer, name = product.layer, product.name
+    moments = None if product.measured is None else product.measured.moments
     if product.spread is not None:
         widths = (product.spread / np.median(product.spread)).astype(np.float32)
         value = graph.add("Mul", value, graph.constant(f"{name}.narrowing", 1 / widths))
         layer = Affine(layer.weight * widths[:, None], layer.bias)
+        moments = None if moments is None else moments / np.outer(widths, widths)
     bias = graph.constant(f"{name}.bias", layer.bias)
     if product.precision is Precision.FLOAT:
         return graph.add("Add", graph.add("MatMul", value, graph.constant(f"{name}.weight", layer.weight)), bias)
-    integers, scales = quantise_columns(layer.weight, product.limit)
+    integers, scales = quantise_columns(layer.weight, product.limit, moments)
     weight, columns = graph.constant(f"{name}.integers", integers), graph.constant(f"{name}.scales", scales)
     if product.precision is Precision.PER_INPUT:
         return graph.add("DynamicQuantizeMatMul", value, weight, columns, "", bias, domain=FUSED)

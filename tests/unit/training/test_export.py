@@ -1,6 +1,7 @@
 """Exported models compute what PyTorch computes, on tiny networks with random weights."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +106,32 @@ def test_our_network_reads_each_text_from_its_own_start(own: Path, tmp_path: Pat
     reranker.close()
 
 
-def test_exports_are_the_same_to_the_byte(own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["own", "bert"])
+def test_an_export_that_measured_its_inputs_is_nearer(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Every product of every layer is measured, and scores of other pairs are nearer to float32 than without."""
+    source = read_source(request.getfixturevalue(kind))
+    questions = ["how long does a tube dry", "ibuprofen for a child", "who may refund", "why"]
+    passages = [f"{one} " * 12 for one in ("tube", "ten milligrams", "a manager", "rain", "word", "paper", "the bus")]
+    pairs = [(question, passage) for question in questions for passage in passages]
+    reference = source.reference(pairs[1::2])
+
+    def error(name: str, seen: Sequence[tuple[str, str]]) -> float:
+        export(source, tmp_path / name, Label("test"), Recipe(), seen)
+        reranker = OnnxReranker(tmp_path / name, threads=1)
+        found = [reranker.score(query, [passage])[0] for query, passage in pairs[1::2]]
+        reranker.close()
+        return float(np.square(np.array(found) - reference).mean())
+
+    assert error("measured", pairs[::2]) < error("plain", ())
+
+
+@pytest.mark.parametrize("pairs", [(), PAIRS], ids=["plain", "measured"])
+def test_exports_are_the_same_to_the_byte(own: Path, tmp_path: Path, pairs: Sequence[tuple[str, str]]) -> None:
     """The same source gives the same file, so a hash names a model."""
-    first = export(read_source(own), tmp_path / "first", Label("test"), Recipe())
-    assert export(read_source(own), tmp_path / "second", Label("test"), Recipe()) == first
+    first = export(read_source(own), tmp_path / "first", Label("test"), Recipe(), pairs)
+    assert export(read_source(own), tmp_path / "second", Label("test"), Recipe(), pairs) == first
 
 
 def test_a_bi_encoder_is_exported_with_its_pooling(tmp_path: Path) -> None:
