@@ -262,8 +262,8 @@ class _StackFile(PydanticBaseSettingsSource):
             stack = json.loads((Path(state_dir) / STACK_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        urls = ("elasticsearch_url", "broker_url", "jobs_url", "cache_url")
-        return {name: stack[name] for name in urls if isinstance(stack, dict) and name in stack}
+        given = ("elasticsearch_url", "broker_url", "jobs_url", "cache_url", "gateway_port")
+        return {name: stack[name] for name in given if isinstance(stack, dict) and stack.get(name) is not None}
 
 
 @cache

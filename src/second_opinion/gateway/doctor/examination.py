@@ -5,6 +5,7 @@ from typing import Final
 
 from second_opinion.gateway.doctor.documents import check_documents
 from second_opinion.gateway.doctor.findings import Finding, failed, failed_with
+from second_opinion.gateway.doctor.gateway import check_gateway
 from second_opinion.gateway.doctor.machine import check_clock, check_disk, check_settings
 from second_opinion.gateway.doctor.models import check_embedder, check_reranker
 from second_opinion.gateway.doctor.queues import check_queues
@@ -20,6 +21,7 @@ CHECKS: Final[dict[str, Check]] = {
     "redis": check_redis,
     "queues": check_queues,
     "documents": check_documents,
+    "gateway": check_gateway,
     "embedder": check_embedder,
     "reranker": check_reranker,
     "disk": check_disk,
