@@ -2,7 +2,8 @@
 
     ./do bench quantisation --source FOLDER --data FOLDER [--pairs 300]
 
-Exports the cross-encoder of --source by several recipes and scores pairs of dev questions and passages with each: three
+Exports the cross-encoder of --source by several recipes (one that measures its inputs does so on training questions)
+and scores pairs of dev questions and passages with each: three
 neighbours in vocabulary and two random passages a question. Seconds are of the scoring thread's own CPU time, recipes
 taking turns pair by pair. Verdicts are compared at 33 floors from 0.1 to 0.9 of the uncalibrated sigmoid.
 """
@@ -26,6 +27,7 @@ from second_opinion.pipeline.adapters.onnx_model import MODEL_FILE, TOKENIZER_FI
 from second_opinion.pipeline.adapters.onnx_tokens import ModelInput, ModelTokenizer
 from second_opinion.pipeline.evaluation.datasets import read_dataset
 from second_opinion.training.export import Label, export
+from second_opinion.training.measured_pairs import pairs_to_measure
 from second_opinion.training.mining import bm25_lists
 from second_opinion.training.onnx_encoder import Recipe
 from second_opinion.training.onnx_linear import Precision
@@ -37,8 +39,11 @@ RECIPES = {
     "one scale everywhere, 8 bits": Recipe(down=PER_INPUT, smooth_up=False, weight_limit=127),
     "per token into the down-projection, 8 bits": Recipe(smooth_up=False, weight_limit=127),
     "the same, smoothed up-projection, 8 bits": Recipe(weight_limit=127),
-    "the same, 7 bits (shipped)": Recipe(),
+    "the same, 7 bits": Recipe(),
+    "measured inputs, 7 bits (shipped)": Recipe(),
+    "measured inputs, 8 bits": Recipe(weight_limit=127),
 }
+MEASURED_ON = ("squad11_extra", "nq_open", "pubmedqa", "medquad")
 SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact")
 PASSAGE_WORDS = 130
 FLOORS = np.linspace(0.1, 0.9, 33)
@@ -54,11 +59,14 @@ def main() -> None:
     options = parser.parse_args()
     environment = environment_of(sys.argv)
     pairs = [pair for name in SETS for pair in pairs_of(options.data / name, options.pairs // len(SETS))]
+    seen = pairs_to_measure([options.data / name for name in MEASURED_ON])
     models, inputs, sizes = {}, [], {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, recipe) in enumerate(RECIPES.items()):
             path = Path(folder) / str(number)
-            manifest = export(read_source(options.source), path, Label("measured"), recipe)
+            manifest = export(
+                read_source(options.source), path, Label("measured"), recipe, seen if "measured" in name else ()
+            )
             models[name], sizes[name] = Model(path / MODEL_FILE, (1,)), (path / MODEL_FILE).stat().st_size
             limits = {"max_tokens": manifest.max_tokens, "max_query_tokens": manifest.max_query_tokens}
             tokenizer = ModelTokenizer.read(path / TOKENIZER_FILE, **limits)
