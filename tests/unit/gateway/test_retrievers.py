@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from haystack import Document as HaystackDocument
+from haystack.utils import Secret
 from langchain_core.documents import Document as LangChainDocument
 from llama_index.core.schema import MetadataMode, NodeRelationship
 
@@ -16,6 +17,7 @@ from second_opinion.gateway.async_client import AsyncClient
 from second_opinion.gateway.client import Client
 from second_opinion.gateway.integrations.haystack_filters import as_filters
 from second_opinion.gateway.integrations.passages import passage_details
+from second_opinion.gateway.remote import RemoteClient
 from second_opinion.schemas.errors import (
     DeadlineExceeded,
     InvalidQuery,
@@ -209,6 +211,26 @@ def test_haystack_does_not_write_down_a_client(system: MemorySystem) -> None:
         haystack.SecondOpinionRetriever(system.client).to_dict()
     with pytest.raises(InvalidRequest, match="client"):
         haystack.SecondOpinionWriter(system.client).to_dict()
+
+
+def test_haystack_writes_down_a_gateway_without_its_key(system: MemorySystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a key only the variable's name is written, and a token is not; a client and a gateway exclude each other."""
+    monkeypatch.setenv("OPINION_GATEWAY_KEY", "so_1_hidden")
+    url = "http://127.0.0.1:8100"
+    for component in (haystack.SecondOpinionRetriever, haystack.SecondOpinionWriter):
+        written = component(gateway_url=url).to_dict()
+        assert written["init_parameters"]["gateway_url"] == url
+        assert written["init_parameters"]["key"]["env_vars"] == ["OPINION_GATEWAY_KEY"]
+        assert "hidden" not in str(written)
+        assert component.from_dict(written).to_dict() == written
+        with pytest.raises(ValueError, match="token"):
+            component(gateway_url=url, key=Secret.from_token("so_1_hidden")).to_dict()
+        with pytest.raises(InvalidRequest, match="both"):
+            component(system.client, gateway_url=url)
+        opened = component(gateway_url=url)
+        opened.warm_up()
+        assert isinstance(opened._client.get(), RemoteClient)
+        opened.close()
 
 
 def test_haystack_filters_become_ours() -> None:

@@ -1,7 +1,7 @@
 """For Haystack: a retriever and a writer, components both, in `second_opinion.haystack`."""
 
 from dataclasses import asdict
-from typing import Any, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 from second_opinion.gateway.integrations.asking import Asker, OnRefusal, QuestionClient
 from second_opinion.gateway.integrations.choices import ChoiceOptions, Choices
@@ -16,6 +16,33 @@ from second_opinion.schemas.verdict import Outcome, QueryResult
 
 with extra("haystack"):
     from haystack import Document, component, default_from_dict, default_to_dict
+    from haystack.utils import Secret
+
+
+KEY_VARIABLE: Final = "OPINION_GATEWAY_KEY"
+
+
+class _Gateway:
+    """The gateway of a component that opens its own client, if it has one."""
+
+    def __init__(self, url: str | None, key: Secret | None) -> None:
+        self._url = url
+        self._key = key or Secret.from_env_var(KEY_VARIABLE, strict=False)
+
+    def client(self, given: Any) -> OpenedClient:
+        """Return the client of the component."""
+        return OpenedClient(given, gateway_url=self._url, key=self._key.resolve_value)
+
+    def data(self) -> dict[str, Any]:
+        """Return what is written down: of the key, only the name of its variable."""
+        return {} if self._url is None else {"gateway_url": self._url, "key": self._key.to_dict()}
+
+
+def _with_key(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a component's data with its key as Haystack has it."""
+    given = data.get("init_parameters", {})
+    key = {"key": Secret.from_dict(given["key"])} if given.get("key") else {}
+    return {**data, "init_parameters": {**given, **key}}
 
 
 @component
@@ -26,8 +53,10 @@ class SecondOpinionRetriever:
     it was refused) and `trace_id`, so that a pipeline can branch on a refusal. A failure is always an error.
 
     Args:
-        client: A `Client`, or an `AsyncClient` for `run_async` alone. Left out, the component opens a `Client` by the
-            settings of its process when it is first run, closes it with the pipeline, and can be written down.
+        client: A `Client`, or an `AsyncClient` for `run_async` alone. Left out, the component opens its own when it is
+            first run, closes it with the pipeline, and can be written down.
+        gateway_url: Gateway of a client of its own; left out, the client speaks to the servers that the settings name.
+        key: API key for that gateway; left out, what the environment variable `OPINION_GATEWAY_KEY` holds.
         on_refusal: `empty`, or `raise` for a `QueryRefused`.
         choices: Any of collection, filters, floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight,
             reranker, on_unavailable, timeout (seconds) and deadline_ms. What is left out comes from the collection,
@@ -41,12 +70,19 @@ class SecondOpinionRetriever:
     __module__ = "second_opinion.haystack"
 
     def __init__(
-        self, client: QuestionClient | None = None, *, on_refusal: OnRefusal = "empty", **choices: Unpack[ChoiceOptions]
+        self,
+        client: QuestionClient | None = None,
+        *,
+        gateway_url: str | None = None,
+        key: Secret | None = None,
+        on_refusal: OnRefusal = "empty",
+        **choices: Unpack[ChoiceOptions],
     ) -> None:
         given = {**choices, "filters": as_filters(choices.get("filters"))}
         self._choices = parse_request(Choices, given)
         self._on_refusal = on_refusal
-        self._client = OpenedClient(client)
+        self._gateway = _Gateway(gateway_url, key)
+        self._client = self._gateway.client(client)
 
     def warm_up(self) -> None:
         """Open a client if none was given."""
@@ -100,12 +136,12 @@ class SecondOpinionRetriever:
         choices["filters"] = [
             one.model_dump(exclude={"schema_version"}, exclude_none=True) for one in choices["filters"]
         ]
-        return default_to_dict(self, on_refusal=self._on_refusal, **choices)
+        return default_to_dict(self, **self._gateway.data(), on_refusal=self._on_refusal, **choices)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return the component that `data` describes."""
-        return default_from_dict(cls, data)
+        return default_from_dict(cls, _with_key(data))
 
     def _asker(self) -> Asker:
         return Asker(self._client.get(), self._choices, on_refusal=self._on_refusal)
@@ -134,6 +170,8 @@ class SecondOpinionWriter:
 
     Args:
         client: A `Client`. Left out, the component opens its own, as the retriever does.
+        gateway_url: As the retriever has it; the key needs the scope `ingest`.
+        key: Likewise.
         collection: Where the documents go.
         id_field: Field of `meta` that holds the id, such as `file_path`; by default the document's own id, which
             Haystack makes from the content, so that a document that has changed is another one.
@@ -149,6 +187,8 @@ class SecondOpinionWriter:
         self,
         client: DocumentClient | None = None,
         *,
+        gateway_url: str | None = None,
+        key: Secret | None = None,
         collection: str = DEFAULT_COLLECTION,
         id_field: str | None = None,
         title_field: str = "title",
@@ -157,7 +197,8 @@ class SecondOpinionWriter:
         media_type: str = "text/plain",
     ) -> None:
         self._form = DocumentForm(collection, id_field, title_field, uri_field, metadata_fields, media_type)
-        self._client = OpenedClient(client)
+        self._gateway = _Gateway(gateway_url, key)
+        self._client = self._gateway.client(client)
 
     def warm_up(self) -> None:
         """Open a client if none was given."""
@@ -185,9 +226,9 @@ class SecondOpinionWriter:
             InvalidRequest: If it was given a client, which cannot be written down.
         """
         self._client.require_own()
-        return default_to_dict(self, **asdict(self._form))
+        return default_to_dict(self, **self._gateway.data(), **asdict(self._form))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return the component that `data` describes."""
-        return default_from_dict(cls, data)
+        return default_from_dict(cls, _with_key(data))

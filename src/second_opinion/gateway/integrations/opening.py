@@ -1,9 +1,11 @@
 """A client for a component that may have to open its own, so that it can be written down without one."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from second_opinion.gateway.client import Client
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.errors import InvalidRequest
 
 
@@ -11,12 +13,23 @@ class OpenedClient:
     """The client of one component: the one that it was given, or its own, opened when it is first needed.
 
     Args:
-        given: A client, which whoever gave it closes; None to open one by the settings of the process.
+        given: A client, which whoever gave it closes; None to open one.
+        gateway_url: Where the gateway of a client of its own listens; None to speak to the servers by the settings.
+        key: Returns the API key for that gateway; None when it may do without.
+
+    Raises:
+        InvalidRequest: If both a client and a gateway are given.
     """
 
-    def __init__(self, given: Any = None) -> None:
+    def __init__(
+        self, given: Any = None, *, gateway_url: str | None = None, key: Callable[[], str | None] = lambda: None
+    ) -> None:
+        if given is not None and gateway_url is not None:
+            raise InvalidRequest("a component was given both a client and a gateway", hint="Give one of them.")
         self._given = given
-        self._own: Client | None = None
+        self._gateway_url = gateway_url
+        self._key = key
+        self._own: OpinionClient | None = None
         self._lock = threading.Lock()
 
     def get(self) -> Any:
@@ -24,7 +37,7 @@ class OpenedClient:
         if self._given is not None:
             return self._given
         with self._lock:
-            self._own = self._own or Client()
+            self._own = self._own or self._open()
             return self._own
 
     def close(self) -> None:
@@ -43,5 +56,8 @@ class OpenedClient:
         if self._given is not None:
             raise InvalidRequest(
                 "a component that was given a client cannot be written down",
-                hint="Leave the client out: the component then opens its own by the settings of its process.",
+                hint="Leave the client out, or name a gateway: the component then opens its own.",
             )
+
+    def _open(self) -> OpinionClient:
+        return Client() if self._gateway_url is None else Client.connect(self._gateway_url, key=self._key())
