@@ -7,6 +7,8 @@ import * as route from "./route.js";
 import { announce, savedFloor } from "./session.js";
 import { follow } from "./stream.js";
 
+const TRACE_TRIES = 5;
+
 export const draft = signal("");
 export const choices = signal({});
 // {jobId, question, state, since, stages, connection} while a question is on its way.
@@ -132,8 +134,16 @@ async function finish(jobId, signal) {
   announce(record.value.sentence);
   if (job.result.outcome === "unjudged") return;
   // The texts of what was dropped are with the trace, which is written beside the answer.
-  const traced = await quietly(`/v1/traces/${part(jobId)}`, { signal });
+  const traced = await tracedSoon(jobId, signal);
   if (traced.value && !signal.aborted) show(recordOf({ job, traced: traced.value }));
+}
+
+async function tracedSoon(jobId, signal) {
+  for (let tries = 1; ; tries += 1) {
+    const traced = await quietly(`/v1/traces/${part(jobId)}`, { signal });
+    if (!traced.problem?.transient || tries === TRACE_TRIES || signal.aborted) return traced;
+    await new Promise((done) => setTimeout(done, Math.min(traced.problem.retry_after ?? 1, 5) * 1_000));
+  }
 }
 
 function show(one) {

@@ -1,6 +1,8 @@
 // What a part of the page loads for itself, with its problem and a way to load it again.
 import { useEffect, useRef, useState } from "./vendor.js";
 
+const REFRESH_SECONDS = 5;
+
 // `load` is called with a signal whenever one of `inputs` changes; an answer that comes too late is dropped.
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ value: null, problem: null, loading: true });
@@ -19,4 +21,14 @@ export function useLoaded(load, inputs) {
     return () => newest.current.abort();
   }, inputs);
   return { ...state, reload };
+}
+
+// Loads again every few seconds while somebody looks.
+export function useRefresh(reload, seconds = REFRESH_SECONDS) {
+  const newest = useRef(reload);
+  newest.current = reload;
+  useEffect(() => {
+    const timer = setInterval(() => document.visibilityState === "visible" && newest.current(), seconds * 1_000);
+    return () => clearInterval(timer);
+  }, []);
 }

@@ -17,7 +17,7 @@ export function ProblemNotice({ problem, retry, trace }) {
   const works = STILL_WORKS[problem.code];
   return html`
     <div class="notice failed" role="alert">
-      <h3><${Icon} name="failed" /> ${titleOf(problem)}</h3>
+      <h2><${Icon} name="failed" /> ${titleOf(problem)}</h2>
       <p>${sentenceOf(problem)}</p>
       ${problem.hint && html`<p class="hint">${problem.hint}</p>`}
       ${(works || away) && html`<p>${[works, away].filter(Boolean).join(" ")}</p>`}

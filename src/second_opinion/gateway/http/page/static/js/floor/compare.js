@@ -3,6 +3,7 @@ import { html } from "../vendor.js";
 import { call, part } from "../api.js";
 import { useLoaded } from "../loading.js";
 import { ProblemNotice } from "../notices.js";
+import { sourceOf } from "../record.js";
 import * as route from "../route.js";
 import { DECISIONS, relevance, share } from "../words.js";
 
@@ -33,8 +34,9 @@ export function matched(one, other) {
   for (const [side, { trace, chunks }] of [["left", one], ["right", other]]) {
     for (const candidate of trace.candidates) {
       const key = passageOf(candidate);
-      const title = chunks[candidate.chunk_id]?.title || candidate.document_id;
-      places.set(key, { title, ...places.get(key), [side]: candidate });
+      const { title = "", headings = [] } = chunks[candidate.chunk_id] ?? {};
+      const source = sourceOf({ title: title || candidate.document_id, headings });
+      places.set(key, { source, ...places.get(key), [side]: candidate });
     }
   }
   const rank = (row) => Math.min(row.left?.rank ?? Infinity, row.right?.rank ?? Infinity);
@@ -56,7 +58,7 @@ function Pair({ one, other }) {
     <details class="as-table"><summary>The same as a table</summary>
       <div class="scrolls"><table>
         <thead><tr><th scope="col">Passage</th><th scope="col" class="number">Rank</th><th scope="col" class="number">Relevance</th><th scope="col">Decision</th><th scope="col" class="number">Rank</th><th scope="col" class="number">Relevance</th><th scope="col">Decision</th></tr></thead>
-        <tbody>${rows.map((row, place) => html`<tr key=${place}><th scope="row">${row.title}</th>${["left", "right"].map((side) => html`<td class="number">${row[side]?.rank ?? "·"}</td><td class="number">${row[side] ? share(row[side].relevance) : "·"}</td><td>${row[side] ? DECISIONS[row[side].decision] : ""}</td>`)}</tr>`)}</tbody>
+        <tbody>${rows.map((row, place) => html`<tr key=${place}><th scope="row">${row.source}</th>${["left", "right"].map((side) => html`<td class="number">${row[side]?.rank ?? "·"}</td><td class="number">${row[side] ? share(row[side].relevance) : "·"}</td><td>${row[side] ? DECISIONS[row[side].decision] : ""}</td>`)}</tr>`)}</tbody>
       </table></div>
     </details>
   `;
@@ -65,7 +67,7 @@ function Pair({ one, other }) {
 function Side({ rows, side, trace }) {
   const listed = rows.filter((row) => row[side] && row[side].rank <= RANKS).sort((a, b) => a[side].rank - b[side].rank);
   return html`<ol class="side ${side}">${listed.map(
-    (row) => html`<li key=${row[side].chunk_id} class=${row[side].decision === "kept" ? "kept" : "dropped"}><span class="title">${row.title}</span> <span class="figure">${relevance(row[side].relevance, trace.choices.floor)}</span></li>`,
+    (row) => html`<li key=${row[side].chunk_id} class=${row[side].decision === "kept" ? "kept" : "dropped"}><span class="title" title=${row.source}>${row.source}</span> <span class="figure">${relevance(row[side].relevance, trace.choices.floor)}</span></li>`,
   )}</ol>`;
 }
 

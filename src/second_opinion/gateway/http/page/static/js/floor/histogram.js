@@ -21,7 +21,7 @@ export function binsOf(histogram, traces) {
 }
 
 export function Histogram({ report, traces, floor, saved, brush, onBrush }) {
-  const bins = binsOf(report.spread.histogram, traces);
+  const bins = binsOf(report.spread.histogram, traces.filter((one) => one.scorer === report.scorer));
   const most = Math.max(1, ...bins.map((bin) => bin.all));
   const whole = bins.reduce((sum, bin) => sum + bin.all, 0);
   const under = bins.reduce((sum, bin, place) => sum + ((place + 1) / bins.length <= floor + 1e-9 ? bin.all : 0), 0);

@@ -58,7 +58,7 @@ export function Traces({ traces, floor, brush, onBrush }) {
       </div>
       <p class="quiet">Choose two to compare how they rank.</p>
       ${traces.problem && html`<${ProblemNotice} problem=${traces.problem} retry=${traces.reload} />`}
-      <div class="scrolls" tabindex="0" role="region" aria-labelledby="traces">
+      <div class="scrolls" tabindex="0" role="group" aria-labelledby="traces">
         <table class="traces">
           <thead><tr><th scope="col"><span class="visually-hidden">Compare</span></th><th scope="col">Question</th><th scope="col">Outcome</th><th scope="col" class="number">Best</th><th scope="col">At ${share(floor)}</th><th scope="col" class="number">Kept</th><th scope="col">Judged</th><th scope="col">Asked</th></tr></thead>
           <tbody>${inside.slice(0, shown).map((one) => html`<${Line} key=${one.job_id} one=${one} floor=${floor} checked=${chosen.includes(one.job_id)} onChoose=${() => choose(one.job_id)} />`)}</tbody>

@@ -9,7 +9,7 @@ export function WhatIf({ report, floor, saved }) {
   return html`
     <section class="card" aria-labelledby="what-if">
       <h2 id="what-if">What if</h2>
-      <div class="scrolls" tabindex="0" role="region" aria-labelledby="what-if">
+      <div class="scrolls" tabindex="0" role="group" aria-labelledby="what-if">
         <table class="what-if">
           <thead><tr><th scope="col">Floor</th><th scope="col" class="number">Answered</th><th scope="col" class="number">Shown a question</th><th scope="col" class="number">Trimmed</th><th scope="col" class="number">Precision (95 %)</th><th scope="col" class="number">Recall (95 %)</th><th scope="col" class="number">Wrongly refused</th></tr></thead>
           <tbody>${rows.map(

@@ -1,19 +1,20 @@
 // Documents whose newest version failed: why, what to do, and another try.
 import { html, useEffect, useState } from "../vendor.js";
 import { call, part, query } from "../api.js";
-import { useLoaded } from "../loading.js";
 import { Dialog, ProblemNotice } from "../notices.js";
 import { announce, may } from "../session.js";
 import { ago, plural } from "../words.js";
+import { useLoaded, useRefresh } from "../loading.js";
 import { change, entryFor, followed } from "./sending.js";
 
 const PAGE = 50;
 
-export function DeadLetters({ collection, failed, onChange }) {
+export function DeadLetters({ collection, news, onChange }) {
   const letters = useLoaded((signal) => call(`/v1/collections/${part(collection)}/dead-letters${query({ limit: PAGE })}`, { signal }).catch(nothingYet), [collection]);
   const [problem, setProblem] = useState(null);
   const [purging, setPurging] = useState(null);
-  useEffect(() => letters.reload(), [failed]);
+  useEffect(() => letters.reload(), [news]);
+  useRefresh(letters.reload);
   const listed = letters.value?.documents ?? [];
   const act = async (what, ids) => {
     setProblem(null);
@@ -38,7 +39,7 @@ export function DeadLetters({ collection, failed, onChange }) {
       ${letters.problem && html`<${ProblemNotice} problem=${letters.problem} retry=${letters.reload} />`}
       ${!listed.length && !letters.problem && html`<p class="quiet">${letters.loading && !letters.value ? "Looking …" : "No document has failed."}</p>`}
       ${listed.length > 0 && html`
-        <div class="scrolls" tabindex="0" role="region" aria-labelledby="dead"><table class="dead">
+        <div class="scrolls" tabindex="0" role="group" aria-labelledby="dead"><table class="dead">
           <thead><tr><th scope="col">Document</th><th scope="col">Reason</th><th scope="col" class="number">Attempts</th><th scope="col">Failed</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
           <tbody>${listed.map((one) => html`<${Letter} key=${one.document_id} one=${one} onRetry=${() => act("retry", [one.document_id])} onPurge=${() => setPurging(one)} />`)}</tbody>
         </table></div>`}

@@ -23,7 +23,7 @@ export function Files() {
   return html`
     <section class="card" aria-labelledby="files">
       <div class="card-head"><h2 id="files">Files</h2><p class="facts"><span role="status">${said}</span><button type="button" class="small" onClick=${forgetEnded}>Clear ended</button></p></div>
-      <div class="scrolls" tabindex="0" role="region" aria-labelledby="files">
+      <div class="scrolls" tabindex="0" role="group" aria-labelledby="files">
         <table class="files">
           <thead><tr><th scope="col">File</th><th scope="col" class="number">Size</th><th scope="col">State</th><th scope="col">What there is to say</th></tr></thead>
           <tbody>${all.slice(-SHOWN).map((one) => html`<${FileLine} key=${one.key} one=${one} />`)}</tbody>

@@ -1,7 +1,7 @@
 // The Ingest tab: files on their way, what failed, and how the queues stand.
 import { html, useEffect } from "../vendor.js";
 import { call, part } from "../api.js";
-import { useLoaded } from "../loading.js";
+import { useLoaded, useRefresh } from "../loading.js";
 import { ProblemNotice } from "../notices.js";
 import * as route from "../route.js";
 import { chosen, may, refreshCollections } from "../session.js";
@@ -11,8 +11,6 @@ import { DropZone } from "./drop.js";
 import { Files } from "./files.js";
 import { Queues } from "./queues.js";
 import { files } from "./sending.js";
-
-const REFRESH_SECONDS = 5;
 
 export function Ingest() {
   const collection = route.collection.value;
@@ -28,7 +26,7 @@ export function Ingest() {
     <${Files} />
     ${stats.problem && !stats.value && html`<${ProblemNotice} problem=${stats.problem} retry=${stats.reload} />`}
     ${stats.value && html`<${Stats} stats=${stats.value} collection=${collection} />`}
-    ${stats.value && html`<${DeadLetters} collection=${collection} failed=${stats.value.documents?.failed ?? 0} onChange=${stats.reload} />`}
+    ${stats.value && html`<${DeadLetters} collection=${collection} news=${`${stats.value.documents?.failed} ${settled}`} onChange=${stats.reload} />`}
     ${may("admin") && html`<${Queues} />`}
   `;
 }
@@ -41,13 +39,6 @@ async function statsOf(collection, signal) {
     if (problem.code === "unknown_collection") return { documents: {}, chunks: 0, missing: true };
     throw problem;
   }
-}
-
-export function useRefresh(reload, seconds = REFRESH_SECONDS) {
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && reload(), seconds * 1_000);
-    return () => clearInterval(timer);
-  });
 }
 
 const STATES = [

@@ -1,10 +1,9 @@
 // How the queues stand, read from Redis and Elasticsearch at that moment.
 import { html } from "../vendor.js";
 import { call } from "../api.js";
-import { useLoaded } from "../loading.js";
+import { useLoaded, useRefresh } from "../loading.js";
 import { ProblemNotice } from "../notices.js";
 import { ago, count, duration } from "../words.js";
-import { useRefresh } from "./ingest.js";
 
 export function Queues() {
   const queues = useLoaded((signal) => call("/v1/queues", { signal }), []);
@@ -15,7 +14,7 @@ export function Queues() {
       <h2 id="queues">Queues</h2>
       ${queues.problem && html`<${ProblemNotice} problem=${queues.problem} retry=${queues.reload} />`}
       ${listed.length > 0 && html`
-        <div class="scrolls" tabindex="0" role="region" aria-labelledby="queues"><table>
+        <div class="scrolls" tabindex="0" role="group" aria-labelledby="queues"><table>
           <thead><tr><th scope="col">Queue</th><th scope="col" class="number">Waiting</th><th scope="col">Oldest waits</th><th scope="col">Time to drain</th><th scope="col" class="number">Workers</th><th scope="col">Last seen</th></tr></thead>
           <tbody>${listed.map(
             (one) => html`<tr key=${one.name} class=${one.depth > 0 && !one.consumers ? "stuck" : ""}>

@@ -1,0 +1,45 @@
+"""The one file that is not ours is what its sources and its lock file make, byte for byte."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from second_opinion.gateway.http.page import files
+
+VENDOR = Path(files.__file__).parent / "vendor"
+
+
+@pytest.fixture
+def npm() -> str:
+    """Node's package manager; users of the page need none."""
+    found = shutil.which("npm")
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail("npm is missing, and CI rebuilds the page's bundle")
+    if found is None:
+        pytest.skip("npm is missing: the page's bundle cannot be built again here")
+    return found
+
+
+@pytest.mark.timeout(180)
+def test_the_bundle_is_built_again_and_is_the_same(npm: str, tmp_path: Path) -> None:
+    """Bundle, licences and the module that names the bundle come out as they are committed."""
+    for name in ("package.json", "package-lock.json", "build.mjs", "entry.js", ".npmrc"):
+        shutil.copy(VENDOR / name, tmp_path / name)
+    subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(["node", "build.mjs", "built"], cwd=tmp_path, check=True, timeout=60)
+    for made in sorted((tmp_path / "built").rglob("*")):
+        committed = files.STATIC / made.relative_to(tmp_path / "built")
+        assert made.is_dir() or made.read_bytes() == committed.read_bytes(), committed.name
+    assert {one.name for one in (tmp_path / "built/vendor").iterdir()} == {
+        one.name for one in (files.STATIC / "vendor").iterdir()
+    }
+
+
+def test_the_lock_file_names_no_host() -> None:
+    """Where packages come from is the builder's own choice."""
+    lock = (VENDOR / "package-lock.json").read_text(encoding="utf-8")
+    assert '"integrity"' in lock
+    assert '"resolved"' not in lock
