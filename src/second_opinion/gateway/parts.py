@@ -14,6 +14,7 @@ from second_opinion.pipeline.ports import (
     no_guard,
 )
 from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.schemas.queues import QueueFigures
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
 
@@ -27,6 +28,7 @@ class Parts:
         policy: How documents are put into messages.
         close: Gives the connections back.
         admit: Raises `Overloaded` while there is no room for documents.
+        queue_figures: Reads how the queues stand.
     """
 
     stores: Stores
@@ -39,6 +41,7 @@ class Parts:
     api_keys: ApiKeyStore
     close: Callable[[], None] = lambda: None
     admit: Guard = no_guard
+    queue_figures: Callable[[], list[QueueFigures]] = list
 
 
 def connect(settings: Settings) -> Parts:
@@ -55,4 +58,5 @@ def connect(settings: Settings) -> Parts:
         api_keys=held.stores.api_keys,
         close=held.close,
         admit=held.admission.documents,
+        queue_figures=held.figures.figures,
     )

@@ -27,6 +27,7 @@ from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.hands import RedisHands
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.adapters.redis.scores import RedisScores
+from second_opinion.pipeline.adapters.redis.workers import RedisWorkers
 from second_opinion.pipeline.admission import Admission, Bounds
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import CollectionCalibrations
@@ -50,6 +51,7 @@ from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.embedders import embedder_identity, open_embedder
+from second_opinion.workers.figures import QueueParts, QueueReader
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
@@ -62,6 +64,9 @@ Pulse = Callable[[], Guard]
 
 CACHE_TIMEOUT: Final = 0.5
 """Seconds that asking the cache may take: a query waits for it."""
+
+REGISTER_TIMEOUT: Final = 1.0
+"""Seconds that a worker's sign of life may take: its consumer stands still meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Callers:
     queue: CeleryTaskQueue
     clock: SystemClock
     admission: Admission
+    figures: QueueReader
 
     def close(self) -> None:
         """Give the connections back."""
@@ -215,6 +221,12 @@ def open_hands(settings: Settings) -> RedisHands:
     return RedisHands(client, namespace=settings.index_prefix)
 
 
+def open_workers(settings: Settings) -> RedisWorkers:
+    """Return the register of workers in Redis."""
+    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, REGISTER_TIMEOUT))
+    return RedisWorkers(client, clock=SystemClock(), namespace=settings.index_prefix)
+
+
 def open_job_work(settings: Settings, jobs: RedisJobs, pulse: Pulse) -> JobWork:
     """Return what runs the stages of a worker on jobs."""
     return JobWork(
@@ -289,8 +301,19 @@ def callers(settings: Settings) -> Callers:
     """Return what callers and the intake worker work with; no model is loaded."""
     stores, jobs, queue = open_elasticsearch(settings), open_jobs(settings), open_queue(settings)
     admission = open_admission(settings, queue)
+    figures = QueueReader(
+        QueueParts(
+            length=queue.length,
+            front=queue.front,
+            workers=open_workers(settings),
+            jobs=jobs,
+            documents=stores.documents,
+            clock=SystemClock(),
+        )
+    )
     return Callers(
         admission=admission,
+        figures=figures,
         stores=stores,
         # What was sent by name is in Redis already: to refuse it now would lose it.
         documents=Acceptance(ingest_stores(stores, queue), ingest_policy(settings)),

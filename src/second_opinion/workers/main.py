@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -13,8 +15,9 @@ from celery.worker import state
 
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.hands import transport_options
+from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.app import make_app
-from second_opinion.workers.bootstrap import open_hands
+from second_opinion.workers.bootstrap import open_hands, open_workers
 from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.logs import configure_logging
 from second_opinion.workers.presence import Presence, holder_name
@@ -49,6 +52,7 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     if spec.holds:
         _hold_apart(app, spec, settings)
     _say_ready(app, settings)
+    _register_worker(app, spec, settings)
     _watch_consumption(app, watchdog, spec, settings)
     signals.worker_shutting_down.connect(lambda **_: watchdog.shutting_down(), weak=False)
     parent = os.getpid()
@@ -131,6 +135,31 @@ def _arguments(role: Role, spec: RoleSpec, concurrency: int) -> list[str]:
         "--loglevel=INFO",
     ]
     return [*arguments, "--beat"] if spec.beat else arguments
+
+
+def _register_worker(app: Celery, spec: RoleSpec, settings: Settings) -> None:
+    """Enter this worker in the register from the consumer's own event loop, so that it is seen while it consumes."""
+    register = open_workers(settings)
+    name = f"{socket.gethostname()}.{os.getpid()}"
+
+    def sign() -> None:
+        # Whoever cannot be entered goes on consuming; what keeps Redis away is told elsewhere.
+        with suppress(OpinionError):
+            register.seen(spec.queue, name)
+
+    class Register(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, consumer: Any) -> None:
+            self._tick = consumer.timer.call_repeatedly(BEAT_SECONDS, sign)
+            sign()
+
+        def stop(self, consumer: Any) -> None:  # noqa: ARG002 - celery's form
+            tick = getattr(self, "_tick", None)
+            if tick is not None:
+                tick.cancel()
+
+    app.steps["consumer"].add(Register)
 
 
 def _say_ready(app: Celery, settings: Settings) -> None:

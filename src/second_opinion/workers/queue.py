@@ -1,5 +1,7 @@
 """The task queue behind the pipeline's port: Celery messages that carry ids."""
 
+import base64
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -85,6 +87,22 @@ class CeleryTaskQueue:
             channel: Any = connection.default_channel
             length = cast("Callable[[str], int]", channel.client.llen)
             return length(queue)
+
+    def front(self, queue: str) -> Mapping[str, Any] | None:
+        """Return the payload of the message whose turn is next, without taking it; None when none can be read.
+
+        Raises:
+            BrokerUnavailable: If Redis does not answer in time.
+        """
+        with _broker_errors(), self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            message = channel.client.lindex(queue, -1)
+        try:
+            arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+            payload = arguments[0]
+        except (TypeError, ValueError, KeyError, IndexError):
+            return None  # Anybody can push anything into a queue.
+        return payload if isinstance(payload, dict) else None
 
     def memory_share(self) -> float:
         """Return the share of its memory limit that Redis uses; 0 where it has no limit.

@@ -66,6 +66,9 @@ from second_opinion.pipeline.ports.work import (
     TimeIsOver,
     no_guard,
 )
+from second_opinion.pipeline.ports.workers import (
+    WorkerRegister,
+)
 
 __all__ = [
     "Admission",
@@ -108,6 +111,7 @@ __all__ = [
     "TraceStore",
     "UsageBook",
     "Vectors",
+    "WorkerRegister",
     "WrittenSet",
     "no_guard",
     "no_meter",

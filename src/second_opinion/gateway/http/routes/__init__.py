@@ -15,6 +15,7 @@ from second_opinion.gateway.http.routes import (
     judgements,
     lookups,
     queries,
+    queues,
     rerank,
     traces,
 )
@@ -33,5 +34,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     judgements.router,
     collections.router,
     dead_letters.router,
+    queues.router,
     rerank.router,
 )

@@ -22,6 +22,7 @@
                                         passage. In the cache database, as the next two. Lives `rerank_cache_ttl`.
     opinion:scores:recent       zset    the hashes of scores by when they were begun, for forgetting the oldest.
     opinion:scores:sizes        hash    how many scores each of them has, and `total`.
+    opinion:workers:QUEUE       zset    workers of a queue by when they were last seen. Those of a day; lives as long.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
     opinion:jobs:moved          channel the id of each job that comes to another stage.
     opinion:holders             zset    in the broker's database: workers that hold messages which are nowhere else, by
@@ -62,6 +63,10 @@ class Keys:
     def scores(self, model: str, query: str) -> str:
         """Return the key of the scores that a reranker gave the passages of a query; both are named by a hash."""
         return f"{self.namespace}:scores:{model}:{query}"
+
+    def workers(self, queue: str) -> str:
+        """Return the key of the workers of a queue."""
+        return f"{self.namespace}:workers:{queue}"
 
     @property
     def recent_scores(self) -> str:
