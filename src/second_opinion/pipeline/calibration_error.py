@@ -9,6 +9,7 @@ from second_opinion.schemas.evaluation import ReliabilityBin
 
 BINS: Final = 10
 PAIRS_A_BIN: Final = 10
+DRAWS: Final = 400
 BAND: Final = (0.3, 0.5)
 
 
@@ -34,6 +35,22 @@ class ExpectedError:
         """Return the error with each pair counted as often as `weights` [P] says; NaN where nothing is counted."""
         mass, relevance, relevant = self._binned(weights)
         return float(np.abs(relevance - relevant).sum() / mass.sum()) if mass.sum() > 0.0 else float("nan")
+
+    def by_chance(self) -> float:
+        """Return the error that such relevances show on so few pairs although they are right.
+
+        Chance moves the share of relevant pairs in a bin, so the error of a perfect calibration is above 0 (Kumar et
+        al., "Verified uncertainty calibration", 2019). The mean over labels drawn from the relevances themselves.
+        """
+        every = np.ones(len(self._order))
+        mass, relevance, _ = self._binned(every)
+        held = np.repeat(np.arange(self.count), np.rint(mass).astype(np.intp))
+        chance = np.random.default_rng(0)
+        apart = []
+        for _ in range(DRAWS):
+            labels = chance.random(len(held)) < self._relevance
+            apart.append(np.abs(np.bincount(held, weights=labels, minlength=self.count) - relevance).sum())
+        return float(np.mean(apart) / len(held))
 
     def bins(self) -> tuple[ReliabilityBin, ...]:
         """Return what the bins hold, each pair counted once."""

@@ -125,6 +125,7 @@ class CalibrationFigures(Record):
         pairs: How many there are; `queries` is of how many queries they come.
         observed: Share of them that is relevant; their mean relevance stands beside it.
         ece: Equal-mass expected calibration error over `bins`; equal relevances stay in one bin.
+        ece_by_chance: What it would be on so few pairs if these relevances were right.
         brier: Mean squared difference of relevance and label.
     """
 
@@ -133,6 +134,7 @@ class CalibrationFigures(Record):
     mean_relevance: float | None = None
     observed: Estimate | None = None
     ece: Estimate | None = None
+    ece_by_chance: float | None = None
     brier: Estimate | None = None
     bins: tuple[ReliabilityBin, ...] = ()
 

@@ -97,6 +97,7 @@ def figures(pairs: Pairs, sample: Sample) -> CalibrationFigures:
         mean_relevance=float(pairs.relevance.mean()),
         observed=sample.share(by_query[1], by_query[0]),
         ece=estimate(error(np.ones(count)), resampled),
+        ece_by_chance=error.by_chance(),
         brier=sample.quotient(by_query[2], by_query[0]),
         bins=error.bins(),
     )

@@ -9,6 +9,7 @@ from second_opinion.pipeline.calibration_error import ExpectedError
 from second_opinion.pipeline.evaluation.reliability import figures, pairs_of
 from second_opinion.pipeline.evaluation.report import AskedSet, report
 from second_opinion.pipeline.evaluation.sample import Sample
+from second_opinion.pipeline.resampling import Booleans, Floats
 from second_opinion.schemas.errors import DeadlineExceeded, InvalidRequest
 from second_opinion.schemas.evaluation import AskedQuery, EvaluationReport, MissClass
 from tests.unit.pipeline.evaluation.conftest import a_dataset, asked
@@ -41,6 +42,29 @@ def test_a_calibrated_case_has_no_error() -> None:
 def test_a_case_that_is_off_by_a_third_has_that_error() -> None:
     """Everything has a relevance of 0.9; a share of 0.6 is relevant."""
     assert ExpectedError(np.full(500, 0.9), np.arange(500) < 300)(np.ones(500)) == pytest.approx(0.3)
+
+
+def test_chance_alone_is_told_from_error() -> None:
+    """Relevances that are right have the error that chance gives; wrong ones have more, and more pairs have less."""
+    chance = np.random.default_rng(5)
+
+    def drawn(count: int) -> tuple[Floats, Booleans]:
+        relevance = chance.uniform(0.1, 0.9, count)
+        return relevance, chance.random(count) < relevance
+
+    right = [ExpectedError(*drawn(150)) for _ in range(40)]
+    seen = np.mean([error(np.ones(150)) for error in right])
+    assert np.mean([error.by_chance() for error in right]) == pytest.approx(seen, abs=0.01)
+    relevance, relevant = drawn(150)
+    wrong = ExpectedError(relevance**3, relevant)
+    assert wrong(np.ones(150)) > 2 * wrong.by_chance()
+    assert ExpectedError(*drawn(15_000)).by_chance() < 0.2 * seen
+
+
+def test_chance_in_one_bin_is_that_of_a_coin() -> None:
+    """The mean deviation of a share of fair coins is sqrt(1 / (2 pi n)) (de Moivre)."""
+    coins = ExpectedError(np.full(100, 0.5), np.arange(100) < 50)
+    assert coins.by_chance() == pytest.approx((1 / (2 * np.pi * 100)) ** 0.5, rel=0.1)
 
 
 def test_overconfidence_and_underconfidence_do_not_cancel() -> None:

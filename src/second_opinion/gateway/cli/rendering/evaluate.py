@@ -108,6 +108,8 @@ def _rows(report: EvaluationReport) -> Iterator[Row]:
             part = f"{block}.{label}"
             yield (part, "pairs", found.pairs, None, None)
             yield from ((part, name, *_plain(getattr(found, name))) for name in ("observed", "ece", "brier"))
+            if found.ece_by_chance is not None:
+                yield (part, "ece_by_chance", f"{found.ece_by_chance:.6f}", None, None)
     yield from (("misses", kind.value, count, None, None) for kind, count in report.misses.items())
     for one in report.latency:
         yield ("milliseconds", one.stage, f"{one.p50:.3f}", None, f"{one.p95:.3f}")
@@ -133,6 +135,9 @@ def _calibration(report: EvaluationReport) -> Iterator[Text]:
             yield _figures(f"{title} " if label == "unjudged_irrelevant" else f"  {words}", getattr(block, label))
     if report.calibration.query_level is not None:
         yield _figures("query: any candidate", report.calibration.query_level)
+    by_chance = report.calibration.top_1.unjudged_irrelevant.ece_by_chance
+    if by_chance is not None:
+        yield Text(f"  a right calibration would have a top 1 ECE of {by_chance:.3f} on so few pairs", style="dim")
 
 
 def _figures(title: str, found: CalibrationFigures) -> Text:
