@@ -1,8 +1,9 @@
 """Documents: what callers send, what Elasticsearch records of them, and what callers hear back."""
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Base64Bytes, Field, StringConstraints, field_validator, model_validator
 
@@ -264,6 +265,21 @@ class Receipt(Record):
     outcome: AcceptOutcome
     target: str | None = None
     error: ErrorInfo | None = None
+
+    @classmethod
+    def rejected(cls, payload: Any, problem: OpinionError) -> Self:
+        """Return the receipt for something that is no document, with as much of its name as it has."""
+        fields = payload if isinstance(payload, Mapping) else getattr(payload, "__dict__", {})
+        return cls(
+            collection=_shown(fields.get("collection", DEFAULT_COLLECTION), 63),
+            document_id=_shown(fields.get("id", ""), 512),
+            outcome=AcceptOutcome.REJECTED,
+            error=problem.info(),
+        )
+
+
+def _shown(value: Any, limit: int) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8")[:limit] if isinstance(value, str) else ""
 
 
 class DocumentStatus(Record):

@@ -1,6 +1,6 @@
 """What gateways answer with, as far as it is more than one of the types that everybody shares."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import CollectionRecord
@@ -33,6 +33,6 @@ class CollectionList(BaseModel):
 
 
 class FieldTypes(BaseModel):
-    """The metadata fields of a collection that can be filtered on, and their types: keyword, double or boolean."""
+    """Of what is told of a collection, the metadata fields that can be filtered on, and their types."""
 
-    fields: dict[str, str] = Field(examples=[{"year": "double", "lang": "keyword"}])
+    fields: dict[str, str]

@@ -50,5 +50,5 @@ class RemoteCollectionCalls:
 
     def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
         """Return the metadata fields that can be filtered on, and their types: keyword, double or boolean."""
-        request = GatewayRequest("GET", path_of("v1", "collections", collection, "fields"))
+        request = GatewayRequest("GET", path_of("v1", "collections", collection, "stats"))
         return parsed(self._connection.ask(request), FieldTypes).fields

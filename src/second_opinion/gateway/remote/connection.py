@@ -26,6 +26,8 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
 PATIENCE_SECONDS: Final = 15.0
 """For how long a request that failed for a reason that may pass is tried again."""
+STRANGER_SECONDS: Final = 2.0
+"""The same for a gateway that has never answered: its address is more likely wrong than it is away."""
 CONNECTIONS: Final = 100
 AGENT: Final = f"second-opinion/{__version__}"
 
@@ -43,6 +45,7 @@ class Connection:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._url = base_url(url)
+        self._known = False
         self._http = httpx.Client(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
 
     def ask(self, request: GatewayRequest) -> httpx.Response:
@@ -52,7 +55,7 @@ class Connection:
             GatewayUnavailable: If the gateway cannot be reached, or does not answer.
             OpinionError: What the gateway tells, as the class that was raised there.
         """
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + (PATIENCE_SECONDS if self._known else STRANGER_SECONDS)
         for attempt in count(1):
             try:
                 response = self._http.send(_built(self._http, request))
@@ -61,6 +64,7 @@ class Connection:
             except RuntimeError:
                 raise InvalidRequest("this client is closed", hint="Open another one.") from None
             else:
+                self._known = True
                 if response.is_success:
                     return response
                 problem, again = error_of(response), True
@@ -80,6 +84,7 @@ class AsyncConnection:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._url = base_url(url)
+        self._known = False
         self._http = httpx.AsyncClient(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
 
     async def ask(self, request: GatewayRequest) -> httpx.Response:
@@ -88,7 +93,7 @@ class AsyncConnection:
         Raises:
             OpinionError: As the other connection does.
         """
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + (PATIENCE_SECONDS if self._known else STRANGER_SECONDS)
         for attempt in count(1):
             try:
                 response = await self._http.send(_built(self._http, request))
@@ -97,6 +102,7 @@ class AsyncConnection:
             except RuntimeError:
                 raise InvalidRequest("this client is closed", hint="Open another one.") from None
             else:
+                self._known = True
                 if response.is_success:
                     return response
                 problem, again = error_of(response), True

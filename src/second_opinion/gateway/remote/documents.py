@@ -1,8 +1,8 @@
 """Documents through a gateway: when a call returns, Elasticsearch has them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.calls import DocumentLike, SharedDocumentCalls, prepared, size_of
@@ -15,11 +15,11 @@ from second_opinion.gateway.watching import DocumentName
 from second_opinion.schemas.base import parse_request
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
-from second_opinion.schemas.document import AcceptOutcome, DocumentInput, DocumentStatus, Receipt
+from second_opinion.schemas.document import DocumentInput, DocumentStatus, Receipt
 from second_opinion.schemas.errors import GatewayUnavailable, OpinionError, Overloaded, UnknownDocument
 from second_opinion.workers.clock import SystemClock
 
-STATUSES_AT_ONCE: Final = 500
+AT_ONCE: Final = 500
 LINES: Final = {"Content-Type": "application/x-ndjson"}
 
 
@@ -58,7 +58,7 @@ class RemoteDocumentCalls(SharedDocumentCalls):
             try:
                 lines[place] = _line(document)
             except OpinionError as problem:
-                found[place] = _rejected(document, problem)
+                found[place] = Receipt.rejected(document, problem)
         while lines:
             receipts = dict(zip(lines, self._send(list(lines.values())), strict=True))
             full = _no_room(receipts.values())
@@ -105,10 +105,10 @@ class RemoteDocumentCalls(SharedDocumentCalls):
     def document_statuses(self, documents: Sequence[DocumentName]) -> dict[DocumentName, DocumentStatus]:
         """Return what is known of documents, given as pairs of collection and id; unknown ones are left out."""
         found: dict[DocumentName, DocumentStatus] = {}
-        for start in range(0, len(documents), STATUSES_AT_ONCE):
+        for start in range(0, len(documents), AT_ONCE):
             names = [
                 {"collection": collection, "id": document_id}
-                for collection, document_id in documents[start : start + STATUSES_AT_ONCE]
+                for collection, document_id in documents[start : start + AT_ONCE]
             ]
             request = GatewayRequest("POST", "/v1/documents/statuses", body={"documents": names})
             answered = parsed(self._connection.ask(request), StatusList)
@@ -150,11 +150,13 @@ class RemoteDocumentCalls(SharedDocumentCalls):
         return LoadInProgress(RemoteLoads(self._connection, clock), collection, clock=clock)
 
     def _dead_letters(self, verb: str, document_ids: Sequence[str], collection: str) -> list[Receipt]:
-        if not document_ids:
-            return []
         path = path_of("v1", "collections", collection, "dead-letters", verb)
-        request = GatewayRequest("POST", path, body={"ids": list(document_ids)}, repeatable=False)
-        return parsed(self._connection.ask(request), ReceiptList).receipts
+        found: list[Receipt] = []
+        for start in range(0, len(document_ids), AT_ONCE):
+            body = {"ids": list(document_ids[start : start + AT_ONCE])}
+            request = GatewayRequest("POST", path, body=body, repeatable=False)
+            found += parsed(self._connection.ask(request), ReceiptList).receipts
+        return found
 
 
 def _no_room(receipts: Iterable[Receipt]) -> Overloaded | None:
@@ -182,16 +184,6 @@ def _line(document: DocumentLike) -> bytes:
     whole = document if isinstance(document, DocumentInput) else parse_request(DocumentInput, document)
     payload = whole.model_dump(mode="json", exclude_defaults=True)
     return json.dumps({"id": whole.id, **payload}).encode()
-
-
-def _rejected(document: DocumentLike, problem: OpinionError) -> Receipt:
-    given: Mapping[str, Any] = document.model_dump() if isinstance(document, DocumentInput) else document
-    return Receipt(
-        collection=str(given.get("collection", DEFAULT_COLLECTION)),
-        document_id=str(given.get("id", "")),
-        outcome=AcceptOutcome.REJECTED,
-        error=problem.info(),
-    )
 
 
 def _plain(number: int, receipt: Receipt) -> Receipt:

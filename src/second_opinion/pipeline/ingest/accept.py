@@ -122,7 +122,7 @@ class Acceptance:
             except OpinionError as problem:
                 if problem.transient:
                     raise
-                receipts[place] = _rejected(payload, problem)
+                receipts[place] = Receipt.rejected(payload, problem)
         self._settle(cases)
         receipts.update({case.place: case.receipt() for case in cases})
         if record_rejected:
@@ -141,7 +141,7 @@ class Acceptance:
             try:
                 deletion = _parsed(DeletionInput, payload)
             except OpinionError as problem:
-                receipts[place] = _rejected(payload, problem)
+                receipts[place] = Receipt.rejected(payload, problem)
             else:
                 cases.append(self._deletion_case(place, deletion))
         self._settle(cases)
@@ -295,17 +295,3 @@ def _parsed(model: type[RequestT], payload: RequestT | Payload) -> RequestT:
     if not isinstance(payload, Mapping):
         raise InvalidDocument(f"a document is an object with an id, not {type(payload).__name__}")
     return parse_request(model, payload)
-
-
-def _rejected(payload: Any, problem: OpinionError) -> Receipt:
-    fields = payload if isinstance(payload, Mapping) else getattr(payload, "__dict__", {})
-    return Receipt(
-        collection=_shown(fields.get("collection", "default"), 63),
-        document_id=_shown(fields.get("id", ""), 512),
-        outcome=AcceptOutcome.REJECTED,
-        error=problem.info(),
-    )
-
-
-def _shown(value: Any, limit: int) -> str:
-    return value.encode("utf-8", "replace").decode("utf-8")[:limit] if isinstance(value, str) else ""

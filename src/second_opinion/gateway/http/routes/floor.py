@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from second_opinion.gateway.evidence import FLOORS
+from second_opinion.gateway.evidence import EXAMPLES, FLOORS
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway
 from second_opinion.gateway.http.examples import REPLAY, REPORT, SUGGESTION, shown
@@ -17,6 +17,7 @@ from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.schemas.floor_choice import FloorGoal, FloorReplay, FloorReport, FloorSuggestion
 
 MOST_FLOORS: Final = 101
+MOST_EXAMPLES: Final = 100
 
 router = APIRouter(prefix="/v1/floor", tags=["evidence"])
 
@@ -51,16 +52,17 @@ async def report(
     response_model=FloorReplay,
     responses={200: shown(FloorReplay, "Counts and the newest examples.", replay=REPLAY), **answers(404, 409)},
 )
-async def replay(
+async def replay(  # noqa: PLR0913, PLR0917 - each a part of the request
     request: Request,
     held: Held,
     principal: Reader,
     floor: Annotated[float, Query(ge=0.0, le=1.0, allow_inf_nan=False)],
     collection: OneCollection = None,
+    examples: Annotated[int, Query(ge=0, le=MOST_EXAMPLES, description="Questions of each kind.")] = EXAMPLES,
 ) -> Response:
     """Replay past queries at a floor, each by its own other choices."""
     within = one_collection(principal, collection)
-    return answer(request, await held.run(held.client.evidence.replay, floor, within))
+    return answer(request, await held.run(held.client.evidence.replay, floor, within, examples=examples))
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""What programs ask for in bulk or behind the scenes: many statuses at once, field types, and first fills."""
+"""What programs ask for in bulk: the statuses of many documents at once, and room for a first fill."""
 
 from typing import Annotated
 
@@ -40,12 +40,6 @@ class StatusList(BaseModel):
     documents: list[DocumentStatus]
 
 
-class FieldTypes(BaseModel):
-    """The metadata fields that can be filtered on, and their types: keyword, double or boolean."""
-
-    fields: dict[str, str] = Field(examples=[{"year": "double", "lang": "keyword"}])
-
-
 class LoadWish(Payload):
     """How long a first fill goes on when nobody asks for more."""
 
@@ -58,13 +52,6 @@ async def statuses(held: Held, principal: Reader, asked: StatusQuestion) -> Stat
     names = [(one.collection, one.id) for one in asked.documents if principal.sees(one.collection)]
     found = await held.run(held.client.document_statuses, names) if names else {}
     return StatusList(documents=list(found.values()))
-
-
-@router.get("/collections/{collection}/fields", summary="The fields that filters can name", responses=answers(404, 409))
-async def fields(held: Held, principal: Reader, collection: Collection) -> FieldTypes:
-    """Return the metadata fields of a collection with their types."""
-    principal.enter(collection)
-    return FieldTypes(fields=await held.run(held.client.field_types, collection))
 
 
 @router.put(
