@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from second_opinion.gateway.client import Client
 from second_opinion.gateway.mcp.reach import Reach
 from second_opinion.gateway.mcp.server import INSTRUCTIONS, make_server
 from second_opinion.schemas.job import JobState
+from second_opinion.workers.settings import Settings
 from tests.unit.gateway.conftest import MemorySystem
 
 QUESTION = "who approves refunds above one hundred euros"
@@ -102,6 +104,21 @@ async def test_a_failure_is_an_error_and_no_refusal(handbook: MemorySystem) -> N
         assert answer.structured_content["error"]["code"] == code
         assert words(answer).startswith(f"{code}: ")
         assert "Hint: " in words(answer)
+
+
+async def test_servers_that_are_away_are_told_with_what_to_do(tmp_path: Path) -> None:
+    """A store that does not answer is a transient error, and the last word is what to do."""
+    nowhere = {"elasticsearch_url": "http://127.0.0.1:1", "elasticsearch_timeout": 1.0, "redis_timeout": 1.0}
+    redis = dict.fromkeys(("broker_url", "jobs_url", "cache_url"), "redis://127.0.0.1:1/0")
+    with Client(Settings.model_validate({**nowhere, **redis, "state_dir": tmp_path})) as client:
+        async with assistant(client) as reader:
+            listed = await reader.call_tool("list_collections", {})
+            explained = await reader.call_tool("why", {"trace_id": "a", "document_id": "b"})
+    for answer, code in ((listed, "store_unavailable"), (explained, "job_store_unavailable")):
+        assert answer.is_error
+        assert answer.structured_content["error"]["code"] == code
+        assert answer.structured_content["error"]["transient"] is True
+        assert words(answer).partition("Hint: ")[0].endswith("Trying again may help. ")
 
 
 @pytest.mark.parametrize("arguments", [{"flour": 0.5}, {"floor": 1.5}, {"filters": [{"op": "near", "field": "lang"}]}])

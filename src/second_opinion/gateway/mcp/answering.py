@@ -4,6 +4,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec
 
+from second_opinion.gateway.cli.failures import hint_for
 from second_opinion.gateway.integrations.extras import extra
 from second_opinion.gateway.mcp.wording import error_text
 from second_opinion.schemas.base import Record
@@ -31,7 +32,7 @@ def telling_errors(
         try:
             return await tool(*args, **kwargs)
         except OpinionError as problem:
-            info = problem.info()
+            info = problem.info().model_copy(update={"hint": hint_for(problem)})
             content = TextContent(type="text", text=error_text(info))
             data = {"error": info.model_dump(mode="json")}
             return CallToolResult(content=[content], structured_content=data, is_error=True)

@@ -94,4 +94,4 @@ def error_text(error: ErrorInfo) -> str:
     wait = f" in {error.retry_after:g} seconds" if error.retry_after else ""
     again = f" Trying again{wait} may help." if error.transient else ""
     hint = f" Hint: {error.hint}" if error.hint else ""
-    return f"{error.code}: {error.message.rstrip('.')}.{hint}{again}"
+    return f"{error.code}: {error.message.rstrip('.')}.{again}{hint}"
