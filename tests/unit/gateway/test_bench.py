@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.unit.gateway.conftest import MemorySystem
 
 QUESTIONS = ["embed", "rerank"]
@@ -27,3 +29,15 @@ def test_bench_as_json_names_the_machine(system: MemorySystem) -> None:
     assert [one["question"] for one in found["comparisons"]] == QUESTIONS
     assert found["machine"]["threads"] >= 1
     assert {"kernel", "onnxruntime", "second_opinion"} <= found["machine"].keys()
+
+
+def test_bench_says_that_it_leaves_another_bi_encoder_out(
+    system: MemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs one outside the engine is not shown figures of the bundled one as if they were its own."""
+    monkeypatch.setenv(
+        "OPINION_EMBEDDER", json.dumps({"kind": "sentence-transformers", "model": "x", "revision": "y", "dims": 8})
+    )
+    done = system.opinion("bench", "--seconds", "0")
+    assert done.exit_code == 0
+    assert "not measured" in done.stderr

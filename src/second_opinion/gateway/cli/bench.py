@@ -38,6 +38,8 @@ def bench(session: Session, seconds: float) -> None:
         "second_opinion": __version__,
         "load": round(os.getloadavg()[0], 2),
     }
+    if settings.embedder_definition() is not None:
+        terminal.warn("OPINION_EMBEDDER runs outside the engine and is not measured; OPINION_EMBEDDER_MODEL is")
     found: list[Comparison] = []
     with terminal.stderr.status("measuring") if not terminal.quiet else nullcontext():
         for comparison in compare(settings, seconds=seconds):
