@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
@@ -15,6 +15,7 @@ from second_opinion.gateway.watching import Settled
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
 from second_opinion.schemas.document import DocumentStatus, Receipt
+from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
@@ -160,9 +161,23 @@ class AsyncClient:
         return await self._jobs.wait_async(job_id, timeout)
 
     async def query(self, text: str, *, timeout: float = 60.0, **options: Any) -> QueryResult:  # noqa: ASYNC109
-        """Submit a query, wait for it, and return the answer or the refusal."""
+        """Submit a query, wait for it, and return the answer or the refusal.
+
+        When the task that waits is cancelled, so is the job, unless it has an id of the caller's own: others may wait.
+        """
         job = await self.submit_query(text, timeout=timeout, **options)
-        return result_of(await self.wait(job.job_id, timeout=timeout + 1.0))
+        try:
+            ended = await self.wait(job.job_id, timeout=timeout + 1.0)
+        except asyncio.CancelledError:
+            if options.get("job_id") is None:
+                # In a thread that nobody waits for: whoever cancels is not to be kept by a slow server.
+                self._threads.submit(self._give_up, job.job_id)
+            raise
+        return result_of(ended)
+
+    def _give_up(self, job_id: str) -> None:
+        with suppress(OpinionError):
+            self._client.cancel(job_id)
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job, and return it as it then is: one that had ended stays as it was."""

@@ -281,3 +281,18 @@ async def test_the_asyncio_client(handbook: MemorySystem) -> None:
         await client.cancel(job.job_id)
         assert (await waiting).state is JobState.CANCELLED
         assert (await client.why(results[0].job_id, "1")).document_id == "1"
+
+
+async def test_a_query_that_nobody_waits_for_is_cancelled(handbook: MemorySystem) -> None:
+    """A task that is cancelled takes its job with it; a job with an id of the caller's own may have others waiting."""
+    handbook.queue.stopped = True
+    client = AsyncClient(parts=handbook.parts)
+    for own_id, state in (("shared", JobState.QUEUED), (None, JobState.CANCELLED)):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.query("where is tea", job_id=own_id), 0.2)
+        job_id = handbook.queue.retrievals.pop()
+        async with asyncio.timeout(10):
+            while handbook.client.result(job_id).state is not state:  # noqa: ASYNC110 - a thread makes it true
+                await asyncio.sleep(0.01)
+    assert handbook.client.result("shared").state is JobState.QUEUED
+    await client.close()
