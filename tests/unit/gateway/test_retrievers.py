@@ -1,8 +1,10 @@
 """The retrievers for LangChain, LlamaIndex and Haystack, on a whole system in memory."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 from haystack import Document as HaystackDocument
 from haystack.utils import Secret
 from langchain_core.documents import Document as LangChainDocument
+from langchain_core.language_models import ParrotFakeChatModel
+from llama_index.core.llms import MockLLM
 from llama_index.core.schema import MetadataMode, NodeRelationship
 
+import second_opinion
 from second_opinion import haystack, langchain, llama_index
 from second_opinion.gateway.async_client import AsyncClient
 from second_opinion.gateway.client import Client
@@ -293,3 +298,19 @@ def test_no_framework_is_imported_by_the_package_or_the_command_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_examples_of_the_page_work(system: MemorySystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python example of the how-to page runs; its chain and its engine answer from what it sends."""
+    monkeypatch.setattr(second_opinion, "Client", lambda: system.client, raising=False)
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "frameworks.md"
+    shown: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(example, page.name, "exec"), shown)  # noqa: S102 - the page is ours
+    text = "A manager approves refunds above one hundred euros."
+    (receipt,) = shown["send"]([LangChainDocument(page_content=text, metadata={"source": "refunds.md"})])
+    assert receipt.collection == "handbook"
+    assert f"[refunds.md] {text}" in shown["answer_with"](ParrotFakeChatModel()).invoke(QUESTION)
+    assert "(none)" in shown["answer_with"](ParrotFakeChatModel()).invoke(NOTHING)
+    assert text in str(shown["engine_with"](MockLLM()).query(QUESTION))
+    assert shown["again"].dumps() == shown["written"]
