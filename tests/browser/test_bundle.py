@@ -26,10 +26,7 @@ def npm() -> str:
 @pytest.mark.timeout(180)
 def test_the_bundle_is_built_again_and_is_the_same(npm: str, tmp_path: Path) -> None:
     """Bundle, licences and the module that names the bundle come out as they are committed."""
-    for name in ("package.json", "package-lock.json", "build.mjs", "entry.js", ".npmrc"):
-        shutil.copy(VENDOR / name, tmp_path / name)
-    subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, timeout=120)
-    subprocess.run(["node", "build.mjs", "built"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([VENDOR / "build", tmp_path / "built"], check=True, timeout=150)
     for made in sorted((tmp_path / "built").rglob("*")):
         committed = files.STATIC / made.relative_to(tmp_path / "built")
         assert made.is_dir() or made.read_bytes() == committed.read_bytes(), committed.name

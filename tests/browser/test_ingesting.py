@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
+from tests.integration.http.conftest import Served
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -27,7 +28,9 @@ def test_a_dropped_file_becomes_searchable_and_answers(visit: Visit, tmp_path: P
     expect(page.locator(".opener").first).to_have_text("Coffee machine")
 
 
-def test_what_cannot_be_read_is_a_dead_letter_to_be_tried_again(visit: Visit, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_a_dead_letter_to_be_tried_again(
+    visit: Visit, served_page: Served, tmp_path: Path
+) -> None:
     """The reason and what to do stand beside it; Retry begins anew; giving it up asks first."""
     (tmp_path / "scan-7.pdf").write_bytes(b"%PDF-1.7 no text in it")
     page = visit.open("/?tab=ingest&collection=scans")
@@ -36,9 +39,12 @@ def test_what_cannot_be_read_is_a_dead_letter_to_be_tried_again(visit: Visit, tm
     letter = page.locator(".dead tbody tr")
     expect(letter).to_contain_text("application/pdf")
     expect(letter.locator(".hint")).to_be_visible()
+    with served_page.system.client() as client:
+        before = client.document_status("scan-7.pdf", collection="scans").target
     page.get_by_role("button", name="Retry scan-7.pdf").click()
-    expect(page.locator(".files tbody tr")).to_have_count(2)
-    expect(letter.locator("td").nth(1)).to_have_text("2")
+    expect(page.locator(".files tbody tr").nth(1).locator(".state")).to_contain_text("Failed")
+    with served_page.system.client() as client:
+        assert client.document_status("scan-7.pdf", collection="scans").target != before
     page.get_by_role("button", name="Give up scan-7.pdf").click()
     dialog = page.get_by_role("dialog", name="Give this document up?")
     dialog.get_by_role("button", name="Give it up").click()

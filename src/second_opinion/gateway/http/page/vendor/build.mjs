@@ -1,8 +1,7 @@
 // Bundles what the page takes from others into one file named by its hash, with the licences beside it.
 //
-//   npm ci && node build.mjs [FOLDER]
-//
-// FOLDER is the page's static folder; a test gives another one and compares. Users of the page need no Node.
+// Called by `build`, beside its node_modules: node build.mjs FOLDER, the page's static folder. A test gives another
+// folder and compares.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -10,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const folder = resolve(process.argv[2] ?? join(here, "..", "static"));
+const folder = resolve(process.argv[2]);
 const names = Object.keys(JSON.parse(readFileSync(join(here, "package.json"), "utf8")).dependencies);
 
 const manifest = (name) => JSON.parse(readFileSync(join(here, "node_modules", name, "package.json"), "utf8"));

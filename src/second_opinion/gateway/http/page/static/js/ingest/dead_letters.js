@@ -22,7 +22,7 @@ export function DeadLetters({ collection, news, onChange }) {
       const { receipts } = await call(`/v1/collections/${part(collection)}/dead-letters/${what}`, { method: "POST", body: { ids } });
       const refused = receipts.find((one) => one.error);
       if (refused) setProblem(refused.error);
-      if (what === "retry") receipts.filter((one) => !one.error).forEach((one) => again(one, listed));
+      if (what === "retry") receipts.filter((one) => !one.error).forEach(again);
       announce(`${plural(receipts.length, "document")} ${what === "retry" ? "tried again" : "given up"}`);
       letters.reload();
       onChange();
@@ -57,10 +57,9 @@ const nothingYet = (problem) => {
 };
 
 // A document that is tried again is followed like one that was just sent.
-function again(receipt, listed) {
-  const known = listed.find((one) => one.document_id === receipt.document_id);
+function again(receipt) {
   const entry = entryFor({ name: receipt.document_id, size: null }, receipt.collection);
-  change(entry, { id: receipt.document_id, state: "accepted", note: known ? `attempt ${known.attempts + 1}` : "" });
+  change(entry, { id: receipt.document_id, state: "accepted", note: "tried again" });
   followed(entry).catch((problem) => change(entry, { state: "failed", error: problem }));
 }
 
