@@ -306,7 +306,9 @@ def test_the_examples_of_the_page_work(system: MemorySystem, monkeypatch: pytest
     page = Path(__file__).parents[3] / "docs" / "how-to" / "frameworks.md"
     shown: dict[str, Any] = {}
     for example in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(example, page.name, "exec"), shown)  # noqa: S102 - the page is ours
+        own: dict[str, Any] = {}
+        exec(compile(example, page.name, "exec"), own)  # noqa: S102 - the page is ours
+        shown |= own
     text = "A manager approves refunds above one hundred euros."
     (receipt,) = shown["send"]([LangChainDocument(page_content=text, metadata={"source": "refunds.md"})])
     assert receipt.collection == "handbook"
