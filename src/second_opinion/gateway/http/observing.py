@@ -59,7 +59,10 @@ class Observing:
 
 def route_of(scope: Scope) -> str:
     """Return the template of the route that took a request; `unmatched` if none did."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))
+    path = getattr(scope.get("route"), "path", None)
+    if path is None and "endpoint" in scope and not scope.get("path_params"):
+        path = scope["path"]  # a plain route of the framework's, such as that of the description
+    return path or "unmatched"
 
 
 def _facts(scope: Scope, route: str) -> dict[str, str]:

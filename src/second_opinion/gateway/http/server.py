@@ -44,6 +44,8 @@ def serve(settings: Settings, *, listening: Callable[[str], object] = lambda _ur
     held: Gateway = app.state.gateway
     require_keys(held)
     listener = _bind(settings)
+    # Describing everything takes a second, for which the first who asks would keep all others waiting.
+    app.openapi()
     server = _Server(
         uvicorn.Config(
             app,
