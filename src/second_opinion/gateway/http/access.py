@@ -1,6 +1,6 @@
 """Who may come in: the principal of a request, its scopes and its collections."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Self, cast
@@ -75,14 +75,15 @@ class Principal:
 LOCAL: Final = Principal("local", "local", frozenset(SCOPES), frozenset({ALL_COLLECTIONS}))
 
 
-def require(scope: AccessScope) -> Callable[[Request], Principal]:
+def require(scope: AccessScope) -> Callable[[Request], Awaitable[Principal]]:
     """Return a FastAPI dependency: the request's principal, who must have this scope.
 
     Raises:
         AccessDenied: If it has not.
     """
 
-    def principal(request: Request) -> Principal:
+    # A coroutine, because the framework runs plain functions in threads.
+    async def principal(request: Request) -> Principal:
         found = principal_of(request)
         if not found.may(scope):
             raise AccessDenied(

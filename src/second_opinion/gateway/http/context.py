@@ -87,8 +87,13 @@ class Gateway:
 
 
 def gateway(connection: HTTPConnection) -> Gateway:
-    """Return the gateway that a request came to; also a FastAPI dependency."""
+    """Return the gateway that a request came to."""
     return cast("Gateway", connection.app.state.gateway)
+
+
+async def gateway_held(connection: HTTPConnection) -> Gateway:
+    """Return the same, as a FastAPI dependency."""
+    return gateway(connection)
 
 
 @asynccontextmanager

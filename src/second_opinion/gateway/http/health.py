@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.schemas.errors import OpinionError
 
 router = APIRouter(tags=["health"])
@@ -37,7 +37,7 @@ async def healthz() -> Alive:
 
 
 @router.get("/readyz", summary="Whether it can work", responses={UNAVAILABLE: {"model": Readiness}})
-async def readyz(held: Annotated[Gateway, Depends(gateway)], response: Response) -> Readiness:
+async def readyz(held: Annotated[Gateway, Depends(gateway_held)], response: Response) -> Readiness:
     """Ask Elasticsearch and Redis, and say which of them does not answer."""
     store, jobs = await asyncio.gather(
         _state(held, held.parts.stores.collections.names), _state(held, held.parts.jobs.count_waiting)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from second_opinion import __version__
 from second_opinion.gateway.http.access import Principal, principal_of
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.schemas.access import SCOPES, Scope
 from second_opinion.schemas.calibration import RerankerRecord
 
@@ -53,7 +53,7 @@ LONGEST_WAIT_SECONDS = 60
 
 @router.get("/about", summary="Version, models, and what this key may do")
 async def about(
-    held: Annotated[Gateway, Depends(gateway)], principal: Annotated[Principal, Depends(principal_of)]
+    held: Annotated[Gateway, Depends(gateway_held)], principal: Annotated[Principal, Depends(principal_of)]
 ) -> About:
     """Say what answers here, and what the key of this request may do."""
     served = await held.run(held.parts.calibrations.rerankers)

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import COLLECTION, COLLECTION_RECORD, said, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.problems import answers
@@ -20,7 +20,7 @@ NO_CONTENT: Final = 204
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Reader = Annotated[Principal, Depends(require("query"))]
 Keeper = Annotated[Principal, Depends(require("admin"))]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import FAILED_STATUS, RECEIPT, said, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.problems import answers
@@ -22,7 +22,7 @@ LARGEST_PAGE: Final = 500
 
 router = APIRouter(prefix="/v1/collections/{collection}/dead-letters", tags=["documents"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Reader = Annotated[Principal, Depends(require("query"))]
 Sender = Annotated[Principal, Depends(require("ingest"))]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import CHUNK, DOCUMENTS, RECEIPT, REJECTED, STATUS, shown
 from second_opinion.gateway.http.ndjson import MEDIA_TYPE, Line, ReceiptStream, rejected
 from second_opinion.gateway.http.preferences import IfNoneMatch, Prefer, answer, wait_of
@@ -38,7 +38,7 @@ LARGEST_PAGE: Final = 500
 
 router = APIRouter(prefix="/v1", tags=["documents"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Sender = Annotated[Principal, Depends(require("ingest"))]
 Reader = Annotated[Principal, Depends(require("query"))]
 Collection = Annotated[CollectionName, Path(description="The collection.", examples=["handbook"])]

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from second_opinion.gateway.evidence import EXAMPLES, FLOORS
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import REPLAY, REPORT, SUGGESTION, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.problems import answers
@@ -21,7 +21,7 @@ MOST_EXAMPLES: Final = 100
 
 router = APIRouter(prefix="/v1/floor", tags=["evidence"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Reader = Annotated[Principal, Depends(require("query"))]
 
 

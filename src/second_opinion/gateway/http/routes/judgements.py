@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import CHUNK_ID, JOB_ID, JUDGEMENT, said, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.presence import while_there
@@ -22,7 +22,7 @@ LARGEST_PAGE: Final = 1_000
 
 router = APIRouter(prefix="/v1/judgements", tags=["evidence"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Judge = Annotated[Principal, Depends(require("query"))]
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.problems import answers
 from second_opinion.schemas.base import Request as Payload
 from second_opinion.schemas.collection import CollectionName
@@ -14,7 +14,7 @@ from second_opinion.schemas.document import DocumentId, DocumentStatus
 
 router = APIRouter(prefix="/v1", tags=["documents"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Reader = Annotated[Principal, Depends(require("query"))]
 Sender = Annotated[Principal, Depends(require("ingest"))]
 Collection = Annotated[CollectionName, Path(description="The collection.", examples=["handbook"])]

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import ANSWERED_JOB, EXPLANATION, QUESTIONS, QUEUED_JOB, shown
 from second_opinion.gateway.http.preferences import IfNoneMatch, Prefer, answer, wait_of
 from second_opinion.gateway.http.presence import while_there
@@ -26,7 +26,7 @@ ATTEMPTS: Final = 50
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Asker = Annotated[Principal, Depends(require("query"))]
 JobPath = Annotated[str, Path(description="The id of the query's job.", examples=["01JX4KQ6T2"])]
 

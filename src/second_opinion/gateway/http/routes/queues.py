@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import AT, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.schemas.queues import QueueFigures
@@ -41,7 +41,7 @@ class Queues(BaseModel):
 )
 async def figures(
     request: Request,
-    held: Annotated[Gateway, Depends(gateway)],
+    held: Annotated[Gateway, Depends(gateway_held)],
     _principal: Annotated[Principal, Depends(require("admin"))],
 ) -> Response:
     """Return depth, age and pace of each queue, and who consumes it."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from second_opinion.gateway.http import cohere_contract, tei_contract
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.cohere_contract import CohereAnswer, CohereProblem, CohereRequest
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.presence import while_there
 from second_opinion.gateway.http.problems import FORMS, TITLES
 from second_opinion.gateway.http.request_id import request_id_of
@@ -44,7 +44,7 @@ def _answers(
 async def rerank(
     asked: CohereRequest,
     request: Request,
-    held: Annotated[Gateway, Depends(gateway)],
+    held: Annotated[Gateway, Depends(gateway_held)],
     _principal: Annotated[Principal, Depends(require("query"))],
 ) -> CohereAnswer:
     """Score each document by the question with the model of this gateway, and answer best first.
@@ -65,7 +65,7 @@ async def rerank(
 async def rerank_texts(
     asked: TeiRequest,
     request: Request,
-    held: Annotated[Gateway, Depends(gateway)],
+    held: Annotated[Gateway, Depends(gateway_held)],
     _principal: Annotated[Principal, Depends(require("query"))],
 ) -> list[TeiRank]:
     """Score each text by the question with the model of this gateway: its relevance, or its logit."""

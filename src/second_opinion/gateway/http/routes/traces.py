@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from second_opinion.gateway.evidence import LOOK_SECONDS, TRACE_DELAY
 from second_opinion.gateway.http.access import Principal, require
-from second_opinion.gateway.http.context import Gateway, gateway
+from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import CHUNK, CHUNK_ID, JUDGEMENT, TRACE, TRACE_LINE, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.presence import while_there
@@ -24,7 +24,7 @@ SEPARATOR: Final = "~"
 
 router = APIRouter(prefix="/v1/traces", tags=["evidence"])
 
-Held = Annotated[Gateway, Depends(gateway)]
+Held = Annotated[Gateway, Depends(gateway_held)]
 Reader = Annotated[Principal, Depends(require("query"))]
 OneCollection = Annotated[
     CollectionName | None, Query(description="Only this collection; without it, all that the key sees.")
