@@ -10,7 +10,6 @@ from typing import Any
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import NoCalibration
 from second_opinion.pipeline.panel import Panel
-from second_opinion.pipeline.ports import JobStore
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.job import Job
@@ -48,32 +47,50 @@ class Outcomes:
 
 
 class Answering:
-    """Both halves of a query on given stores, with the doubles' models."""
+    """Both halves of a query on given stores, with the doubles' models.
 
-    def __init__(self, rig: IngestRig, jobs: JobStore, candidates: Any) -> None:
-        clock, self.jobs, self.queue = SystemClock(), jobs, MemoryQueue()
-        stores, queue = rig.stores, self.queue
-        work = JobWork(jobs, clock, max_attempts=3, lease_seconds=600.0, ids=UlidSource())
+    Args:
+        rig: Where the documents are.
+        jobs: Where jobs are recorded.
+        candidates: Where the first half leaves what it found.
+        queue: Where messages go; one of its own, if none is given.
+        clock: Time; the real one, if none is given.
+        lease_seconds: As `JobWork` takes it.
+    """
+
+    def __init__(
+        self,
+        rig: IngestRig,
+        jobs: Any,
+        candidates: Any,
+        *,
+        queue: Any = None,
+        clock: Any = None,
+        lease_seconds: float = 600.0,
+    ) -> None:
+        clock, self.jobs, self.queue = clock or SystemClock(), jobs, queue or MemoryQueue()
+        self._clock, stores, queue = clock, rig.stores, self.queue
+        work = JobWork(jobs, clock, max_attempts=3, lease_seconds=lease_seconds, ids=UlidSource())
         self._retrieve = RetrieveParts(
             work=work,
-            jobs=jobs,  # type: ignore[arg-type] # its port
+            jobs=jobs,
             retrieval=RetrievalParts(stores.collections, stores.documents, stores.chunks, rig.embedder),
             candidates=candidates,
-            queue=queue,  # type: ignore[arg-type] # its port
+            queue=queue,
             clock=clock,
         )
         self._rerank = RerankParts(
             work=work,
             panel=Panel({"default": JudgementParts(WordReranker(), NoCalibration("logit"))}),
             candidates=candidates,
-            jobs=jobs,  # type: ignore[arg-type] # its port
-            queue=queue,  # type: ignore[arg-type] # its port
+            jobs=jobs,
+            queue=queue,
             clock=clock,
         )
 
     def submit(self, job_id: str, text: str) -> None:
         """Record a query, its message in nobody's hands."""
-        now = SystemClock().now()
+        now = self._clock.now()
         self.jobs.create(a_query(text, job_id=job_id, candidates=10), submitted_at=now, expires_at=now + TIMEOUT)
 
     def retrieve(self, job_id: str) -> None:
