@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from second_opinion.gateway.cli.intake import Intake, Progress
-from second_opinion.gateway.client import Client
 from second_opinion.gateway.evaluation_log import RunKey, WorkFolder
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.questions import Answer, Desk, QuestionPlan, asked_query
 from second_opinion.gateway.sources import Unreadable
 from second_opinion.pipeline.evaluation.dataset_files import fingerprint
@@ -95,7 +95,7 @@ class RunPlan:
     choices: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_dataset(client: Client, dataset: Dataset, plan: RunPlan, watch: Watch | None = None) -> AskedSet:
+def run_dataset(client: OpinionClient, dataset: Dataset, plan: RunPlan, watch: Watch | None = None) -> AskedSet:
     """Ingest a data set, ask its queries, and return the answers, failed queries included.
 
     Raises:
@@ -144,7 +144,7 @@ def sample(questions: Sequence[Question], count: int | None, seed: int = 0) -> l
 
 
 def _ingest(
-    client: Client, dataset: Dataset, collection: str, plan: RunPlan, watch: Watch
+    client: OpinionClient, dataset: Dataset, collection: str, plan: RunPlan, watch: Watch
 ) -> tuple[Corpus, frozenset[str]]:
     """Send all documents and wait until they are settled; return what became of them, and those that nobody sees."""
     extra = _distractors(plan.distractors)
@@ -191,7 +191,7 @@ def _distractors(path: Path | None) -> list[Passage]:
     return [Passage(f"{label}/{one.id}", one.title, one.text) for one in read_passages(path).values()]
 
 
-def _others(client: Client, collection: str, ours: set[str]) -> int:
+def _others(client: OpinionClient, collection: str, ours: set[str]) -> int:
     listed = client.documents(collection=collection)
     return sum(one.document_id not in ours and one.state is not DocumentState.DELETED for one in listed)
 
@@ -200,7 +200,7 @@ def _others(client: Client, collection: str, ours: set[str]) -> int:
 class _Run:
     """The asking part of a run."""
 
-    client: Client
+    client: OpinionClient
     dataset: Dataset
     collection: str
     plan: RunPlan

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from second_opinion.gateway.evidence import Evidence
+from second_opinion.gateway.protocol import OpinionEvidence
 from second_opinion.pipeline.enough_judgements import require_pairs
 from second_opinion.schemas.chunk import CONTEXT_SEPARATOR, ChunkHit
 from second_opinion.schemas.errors import UnknownTrace
@@ -36,7 +36,7 @@ def judged_name(collection: str) -> str:
     return f"judged-{collection}"
 
 
-def gather(evidence: Evidence, collection: str) -> JudgedSet:
+def gather(evidence: OpinionEvidence, collection: str) -> JudgedSet:
     """Return the judged pairs of a collection, with the other candidates of their queries to choose negatives from."""
     found = JudgedSet()
     by_job: dict[str, list[Judgement]] = {}
@@ -50,7 +50,7 @@ def gather(evidence: Evidence, collection: str) -> JudgedSet:
     return found
 
 
-def write_judged(evidence: Evidence, collection: str, folder: Path) -> JudgedSet:
+def write_judged(evidence: OpinionEvidence, collection: str, folder: Path) -> JudgedSet:
     """Write the judged pairs of a collection in the normalised format: all of them in the `train` split.
 
     Raises:
@@ -72,7 +72,7 @@ def write_judged(evidence: Evidence, collection: str, folder: Path) -> JudgedSet
     return found
 
 
-def _candidates(evidence: Evidence, job_id: str) -> Mapping[str, ChunkHit]:
+def _candidates(evidence: OpinionEvidence, job_id: str) -> Mapping[str, ChunkHit]:
     try:
         return evidence.chunks(evidence.trace(job_id))
     except UnknownTrace:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from second_opinion.gateway.client import Client, result_of
+from second_opinion.gateway.calls import result_of
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.pipeline.evaluation.datasets import Question
 from second_opinion.schemas.errors import (
     BrokerUnavailable,
@@ -61,7 +62,7 @@ class Desk:
         plan: How to ask.
     """
 
-    def __init__(self, client: Client, plan: QuestionPlan) -> None:
+    def __init__(self, client: OpinionClient, plan: QuestionPlan) -> None:
         self._client = client
         self._plan = plan
         self._under_way: set[str] = set()

@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     """Requests a minute that a key may make of one gateway process; 0 is without limit."""
     gateway_max_body_bytes: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
     """Largest body of a request, and largest line of a batch."""
+    gateway_url: str = ""
+    """Address of a gateway through which the command line works; without it, it goes to the servers itself."""
+    gateway_key: SecretStr | None = None
+    """The API key that it then sends."""
     gateway_rerank: Literal["off", "lazy", "start"] = "lazy"
     """Whether the gateway reranks passages that callers send: not at all, with a model that is loaded at the first such
     request, or with one that is loaded when it starts."""

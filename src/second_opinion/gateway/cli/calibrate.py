@@ -83,7 +83,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("A calibration belongs to one reranker: --reranker NAME.")
     chosen = [] if reranker is None else ["--reranker", reranker]
     require_scikit_learn()
-    desk = CalibrationDesk(session.client)
+    desk = CalibrationDesk(session.direct)
     if dataset is None:
         found = _judged(session, desk, collection or "", reranker)
         command = ["-c", collection or "", "--from-judgements"]

@@ -78,12 +78,12 @@ def set_collection(session: Session, *, name: str, calibration: str | None, rese
         raise click.UsageError("Name at least one choice, or --reset.")
     artefact = load_artefact(Path(calibration)) if calibration not in {None, "none"} and calibration else None
     if calibration is not None and not said and not reset:
-        return _show(session, CalibrationDesk(session.client).give(name, artefact))
+        return _show(session, CalibrationDesk(session.direct).give(name, artefact))
     known = {one.name: one for one in session.client.collections()}
     before = {} if reset or name not in known else _own(known[name])
     found = session.client.set_collection(name, **{**before, **said})
     if calibration is not None:
-        found = CalibrationDesk(session.client).give(name, artefact)
+        found = CalibrationDesk(session.direct).give(name, artefact)
     return _show(session, found)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from second_opinion.gateway.client import Client
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.sources import Unreadable
 from second_opinion.gateway.watching import DocumentWatch, Settled
 from second_opinion.schemas.document import AcceptOutcome, DocumentInput, Receipt
@@ -64,7 +64,7 @@ class Intake:
 
     def __init__(
         self,
-        client: Client,
+        client: OpinionClient,
         say: Callable[[str], object] = lambda _: None,
         *,
         sleep: Callable[[float], object] = time.sleep,

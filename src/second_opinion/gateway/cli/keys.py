@@ -99,7 +99,7 @@ def create(
         now=now,
         expires_at=None if expires is None else now + expires,
     )
-    session.client.parts.api_keys.create(made.key)
+    session.direct.parts.api_keys.create(made.key)
     terminal = session.terminal
     if terminal.as_json:
         terminal.json({**_data(made.key), "token": made.token})
@@ -114,7 +114,7 @@ def create(
 @with_session
 def list_keys(session: Session) -> int:
     """List all keys, without their secrets."""
-    found = session.client.parts.api_keys.listed()
+    found = session.direct.parts.api_keys.listed()
     terminal = session.terminal
     if terminal.as_json:
         terminal.json([_data(key) for key in found])
@@ -131,7 +131,7 @@ def list_keys(session: Session) -> int:
 @with_session
 def revoke(session: Session, *, key_id: str) -> int:
     """Revoke a key by its id: within 5 seconds no gateway lets it in any more."""
-    key = session.client.parts.api_keys.revoke(key_id, at=time.time())
+    key = session.direct.parts.api_keys.revoke(key_id, at=time.time())
     if session.terminal.as_json:
         session.terminal.json(_data(key))
     else:

@@ -106,7 +106,8 @@ class Program(LazyGroup):
 @click.version_option(__version__, "--version", prog_name="opinion", message="%(prog)s %(version)s")
 @click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Leave out summaries, hints and progress; never errors.")
-def program(as_json: bool, quiet: bool) -> None:
+@click.option("--gateway", metavar="URL", help="Work through this HTTP gateway.  [default: OPINION_GATEWAY_URL]")
+def program(as_json: bool, quiet: bool, gateway: str | None) -> None:
     """Retrieval that has to be right: a calibrated second opinion, a relevance floor, honest refusals."""
 
 

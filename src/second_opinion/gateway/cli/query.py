@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from second_opinion.gateway.calls import result_of
 from second_opinion.gateway.cli import query_options
 from second_opinion.gateway.cli.filters import parse_filter
 from second_opinion.gateway.cli.program import EXIT_REFUSED, EXIT_UNJUDGED
@@ -11,7 +12,7 @@ from second_opinion.gateway.cli.rendering.answer import layout, near_floor, rows
 from second_opinion.gateway.cli.session import Session, with_session
 from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.gateway.cli.text import plural
-from second_opinion.gateway.client import Client, result_of
+from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
@@ -120,6 +121,6 @@ def _hint(session: Session, result: QueryResult, *, explain: bool) -> None:
         session.terminal.hint(f"See what came closest: opinion job show {result.job_id} --explain")
 
 
-def _filters(client: Client, collection: str, texts: tuple[str, ...]) -> list[Filter]:
+def _filters(client: OpinionClient, collection: str, texts: tuple[str, ...]) -> list[Filter]:
     types = client.field_types(collection) if texts else {}
     return [parse_filter(text, types) for text in texts]
