@@ -1,6 +1,7 @@
 """What the gateway refuses before any resource is asked, and what every answer carries."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,8 @@ import pytest
 
 from second_opinion.gateway.http import limits
 from second_opinion.gateway.http.limits import RateLimit
-from second_opinion.schemas.errors import RateLimited
+from second_opinion.schemas.errors import BrokerUnavailable, RateLimited
+from second_opinion.schemas.queues import QueueFigures
 from tests.acceptance.conftest import System
 from tests.integration.http.conftest import GatewayRig, gateway_on
 
@@ -174,6 +176,25 @@ async def test_metrics_count_by_route_and_status(api: httpx.AsyncClient) -> None
     assert 'route="unmatched",status="404"} 1.0' in text
     assert "somebodys-secret" not in text
     assert "opinion_gateway_waiting_callers 0.0" in text
+
+
+async def test_metrics_tell_how_the_queues_stand(gateway: GatewayRig, api: httpx.AsyncClient) -> None:
+    """Read when asked; where they cannot be read, that is told and no old figure is."""
+    gateway.client.set_collection("default")
+    gateway.client.submit_query("anything?")
+    text = (await api.get("/metrics")).text
+    assert "opinion_queues_known 1.0" in text
+    assert 'opinion_queue_messages{queue="retrieve"} 1.0' in text
+    assert 'opinion_queue_consumers{queue="retrieve"} 0.0' in text
+
+    def away() -> list[QueueFigures]:
+        raise BrokerUnavailable("Redis does not answer")
+
+    held = gateway.app.state.gateway
+    held.client.parts = dataclasses.replace(held.parts, queue_figures=away)
+    text = (await api.get("/metrics")).text
+    assert "opinion_queues_known 0.0" in text
+    assert "opinion_queue_messages{" not in text
 
 
 async def test_the_description_names_errors_and_keys(api: httpx.AsyncClient) -> None:
