@@ -15,6 +15,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    method: str = "POST"
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -24,15 +25,18 @@ class Exchange(BaseHTTPRequestHandler):
     server: "_Listener"
 
     def do_POST(self) -> None:
-        """Read a JSON request and let the server answer it."""
-        content = self.rfile.read(int(self.headers["content-length"]))
+        """Read a request and let the server answer it; what is no JSON has no body."""
+        content = self.rfile.read(int(self.headers.get("content-length", "0")))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.path, headers, json.loads(content))
+        body = json.loads(content) if headers.get("content-type") == "application/json" else {}
+        asked = Asked(self.path, headers, body, self.command)
         self.server.site.asked.append(asked)
         try:
             self.server.site.answer(self, asked)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - the base's names
 
     def send_json(self, body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Answer with JSON."""
