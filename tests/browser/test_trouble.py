@@ -50,6 +50,7 @@ def test_redis_gone_is_told_with_what_still_works_and_asking_goes_on_by_itself(
     visit = visitor(url=behind_gate.url)
     page = visit.open()
     visit.ask()
+    trace = page.url.partition("trace=")[2]
     redis_gate.shut()
     page.locator("#question").fill("aspirin for a child with fever")
     page.locator("#question").press("Enter")
@@ -57,8 +58,14 @@ def test_redis_gone_is_told_with_what_still_works_and_asking_goes_on_by_itself(
     expect(notice).to_contain_text("unavailable")
     expect(notice).to_contain_text("can still be looked at")
     expect(notice.get_by_role("button")).to_have_text(re.compile(r"Try again \(\d+ s\)"))
+    elsewhere = visitor(url=behind_gate.url)
+    elsewhere.open(f"/?trace={trace}")
+    expect(elsewhere.page.locator(".verdict.answered")).to_be_visible()
+    expect(elsewhere.page.locator("tr.candidate .snippet").first).to_be_visible()
+    expect(elsewhere.page.locator(".health")).to_contain_text("redis")
     redis_gate.open()
     expect(page.locator(".verdict:not(.running)")).to_be_visible()
+    expect(page).to_have_title("aspirin for a child with fever · Second Opinion")
     expect(notice).to_have_count(0)
 
 

@@ -3,6 +3,8 @@ import { sessionKey } from "./storage.js";
 
 const CALL_SECONDS = 30;
 const WAIT_SLACK = 15;
+const TRIES = 4;
+const LONGEST_PAUSE = 3;
 
 // A problem as the API tells it (application/problem+json), or the same for what never got there.
 export class Problem extends Error {
@@ -70,6 +72,18 @@ export async function call(path, options = {}) {
   }
 }
 
+// The same for what may be sent twice: asked again while what is in the way may pass soon.
+export async function insist(path, options = {}) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await call(path, options);
+    } catch (problem) {
+      if (!problem.transient || tries === TRIES || options.signal?.aborted) throw problem;
+      await new Promise((done) => setTimeout(done, Math.min(problem.retry_after ?? 1, LONGEST_PAUSE) * 1_000));
+    }
+  }
+}
+
 export async function problemOf(response) {
   let facts = {};
   try {
@@ -86,6 +100,9 @@ export async function problemOf(response) {
     request_id: facts.request_id ?? response.headers.get("X-Request-Id"),
   });
 }
+
+// A name for one request, so that sending it twice does it once; randomUUID is not there on plain http.
+export const onceKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export const part = encodeURIComponent;
 

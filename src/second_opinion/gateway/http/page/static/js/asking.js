@@ -1,13 +1,11 @@
 // Asking: a question on its way, the record it becomes, and the floor that is tried on it.
-import { call, isAborted, part, unreachable } from "./api.js";
+import { call, insist, isAborted, onceKey, part, unreachable } from "./api.js";
 import { batch, computed, signal } from "./vendor.js";
 import { judge } from "./judge.js";
 import { recordOf } from "./record.js";
 import * as route from "./route.js";
 import { announce, savedFloor } from "./session.js";
 import { follow } from "./stream.js";
-
-const TRACE_TRIES = 5;
 
 export const draft = signal("");
 export const choices = signal({});
@@ -41,22 +39,26 @@ export function moveFloor(value) {
   route.floor.value = floor === rests ? null : floor;
 }
 
-export async function ask(question) {
+// `key` names this asking, so that a try after a lost connection does not ask a second time.
+export async function ask(question, key = onceKey()) {
   const text = question.trim();
   if (!text) return;
   const mine = begin();
+  let sent = false;
+  batch(() => {
+    running.value = { jobId: null, question: text, state: "sending", since: Date.now(), stages: [], connection: "live" };
+    route.trace.value = null;
+    route.floor.value = null;
+  });
   try {
     const body = { text, collection: route.collection.value, ...choices.value };
-    running.value = { jobId: null, question: text, state: "sending", since: Date.now(), stages: [], connection: "live" };
-    const job = await call("/v1/queries", { method: "POST", body, signal: mine.signal });
+    const job = await call("/v1/queries", { method: "POST", body, signal: mine.signal, headers: { "Idempotency-Key": key } });
+    sent = true;
     running.value = { ...running.value, jobId: job.job_id, state: job.state };
-    batch(() => {
-      route.trace.value = job.job_id;
-      route.floor.value = null;
-    });
+    route.trace.value = job.job_id;
     await finish(job.job_id, mine.signal);
   } catch (failed) {
-    failedWith(failed, mine.signal);
+    failedWith(failed, mine.signal, { again: () => ask(text, sent ? onceKey() : key), stays: true });
   }
 }
 
@@ -78,7 +80,7 @@ export async function open(jobId) {
     show(recordOf({ job: job.value, traced: traced.value }));
     if (record.value.question) draft.value = record.value.question;
   } catch (failed) {
-    failedWith(failed, mine.signal);
+    failedWith(failed, mine.signal, { again: () => open(jobId), stays: false });
   } finally {
     if (mine === current) loading.value = false;
   }
@@ -87,6 +89,11 @@ export async function open(jobId) {
 export async function cancel() {
   const jobId = running.value?.jobId;
   if (jobId) await call(`/v1/queries/${part(jobId)}/cancel`, { method: "POST" }).catch(() => {});
+}
+
+// Nothing is looked at any more; a question that is on its way, or did not get away, is.
+export function leave() {
+  if (!running.value && !problem.value?.stays) clear();
 }
 
 export function clear() {
@@ -101,7 +108,7 @@ export async function judgeCandidate(candidate, relevant) {
   const before = judgements.value;
   judgements.value = { ...before, [candidate.chunkId]: relevant };
   try {
-    await call("/v1/judgements", { method: "POST", body: { job_id: record.value.jobId, chunk: candidate.chunkId, relevant } });
+    await insist("/v1/judgements", { method: "POST", body: { job_id: record.value.jobId, chunk: candidate.chunkId, relevant } });
     announce(`Rank ${candidate.rank} judged ${relevant ? "relevant" : "not relevant"}`);
   } catch (failed) {
     judgements.value = before;
@@ -134,16 +141,8 @@ async function finish(jobId, signal) {
   announce(record.value.sentence);
   if (job.result.outcome === "unjudged") return;
   // The texts of what was dropped are with the trace, which is written beside the answer.
-  const traced = await tracedSoon(jobId, signal);
+  const traced = await quietly(`/v1/traces/${part(jobId)}`, { signal });
   if (traced.value && !signal.aborted) show(recordOf({ job, traced: traced.value }));
-}
-
-async function tracedSoon(jobId, signal) {
-  for (let tries = 1; ; tries += 1) {
-    const traced = await quietly(`/v1/traces/${part(jobId)}`, { signal });
-    if (!traced.problem?.transient || tries === TRACE_TRIES || signal.aborted) return traced;
-    await new Promise((done) => setTimeout(done, Math.min(traced.problem.retry_after ?? 1, 5) * 1_000));
-  }
 }
 
 function show(one) {
@@ -158,7 +157,7 @@ function show(one) {
 }
 
 const quietly = (path, { signal }) =>
-  call(path, { signal }).then(
+  insist(path, { signal }).then(
     (value) => ({ value }),
     (failed) => ({ problem: failed }),
   );
@@ -168,10 +167,11 @@ function ended(job) {
   return { title: titles[job.state], detail: job.error?.message, ...job.error, state: job.state, jobId: job.job_id, transient: false };
 }
 
-function failedWith(failed, signal) {
+// `again` is the way out, and `stays` tells that the problem is with no trace that the address names.
+function failedWith(failed, signal, { again, stays }) {
   if (signal.aborted || isAborted(failed)) return;
   batch(() => {
     running.value = null;
-    problem.value = failed;
+    problem.value = { failed, again, stays };
   });
 }

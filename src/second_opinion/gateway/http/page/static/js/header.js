@@ -1,5 +1,6 @@
 // The header: tabs, collection, who judges, health, theme, keys.
 import { html } from "./vendor.js";
+import * as asking from "./asking.js";
 import { about, chooseSingleKeys, chooseTheme, collections, forgetKey, hasKey, health, singleKeys, theme } from "./session.js";
 import { KEYS, helpIsOpen } from "./keys.js";
 import { Dialog } from "./notices.js";
@@ -80,6 +81,7 @@ const to = (name) => (event) => {
 function home(event) {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  asking.clear();
   route.trace.value = null;
   route.floor.value = null;
   route.tab.value = "ask";

@@ -19,7 +19,7 @@ const LOST = {
 export function Ask() {
   useEffect(() => {
     if (route.trace.value) asking.open(route.trace.value);
-    else asking.clear();
+    else asking.leave();
   }, [route.trace.value]);
   const running = asking.running.value;
   const record = asking.record.value;
@@ -95,11 +95,8 @@ function OnItsWay({ running }) {
 }
 
 function Stopped({ problem }) {
-  const jobId = problem.jobId ?? route.trace.value;
-  const known = problem.state === undefined && route.trace.value !== null;
-  const retry = known ? () => asking.open(route.trace.value) : () => asking.ask(asking.draft.value);
-  const canRetry = known || asking.draft.value.trim();
-  return html`<${ProblemNotice} problem=${problem} trace=${jobId} retry=${canRetry ? retry : null} />`;
+  const { failed, again } = problem;
+  return html`<${ProblemNotice} problem=${failed} trace=${failed.jobId ?? route.trace.value} retry=${again} />`;
 }
 
 function Answer({ record }) {

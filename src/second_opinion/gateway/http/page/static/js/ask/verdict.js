@@ -11,14 +11,7 @@ export function Verdict({ record, verdict, tried }) {
   const kind = kindOf(record, verdict.outcome);
   return html`
     <section class="verdict ${kind}" aria-label="Verdict">
-      <div class="head">
-        <h2><${Icon} name=${ICONS[kind] ?? kind} /> ${OUTCOMES[kind]}${tried && html` <span class="tag">at ${share(asking.shownFloor.value)}, tried out</span>`}</h2>
-        <div class="buttons">
-          <${CopyButton} text=${curlOf(record)}>Copy as cURL</${CopyButton}>
-          <${CopyButton} text=${commandOf(record)}>Copy as command</${CopyButton}>
-          <${CopyButton} text=${location.href}>Copy link</${CopyButton}>
-        </div>
-      </div>
+      <h2><${Icon} name=${ICONS[kind] ?? kind} /> ${OUTCOMES[kind]}${tried && html` <span class="tag">at ${share(asking.shownFloor.value)}, tried out</span>`}</h2>
       <p class="sentence">${!tried && record.sentence ? record.sentence : verdict.sentence}</p>
       ${record.queryTruncated && html`<p>The question is longer than a model reads: its end played no part.</p>`}
       <${Unavailable} codes=${record.unavailable} />
@@ -30,6 +23,11 @@ export function Verdict({ record, verdict, tried }) {
         ${record.at && html`<span>${moment(record.at)}</span>`}
         <span>trace <code>${record.jobId}</code></span>
       </p>
+      <div class="buttons">
+        <${CopyButton} text=${curlOf(record)}>Copy as cURL</${CopyButton}>
+        <${CopyButton} text=${commandOf(record)}>Copy as command</${CopyButton}>
+        <${CopyButton} text=${location.href}>Copy link</${CopyButton}>
+      </div>
     </section>
   `;
 }

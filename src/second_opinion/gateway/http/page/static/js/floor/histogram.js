@@ -28,7 +28,7 @@ export function Histogram({ report, traces, floor, saved, brush, onBrush }) {
   const moved = (event) => asking.moveFloor(Number(event.target.value));
   return html`
     <div class="histogram" ref=${both(floor, saved)}>
-      <${Bars} bins=${bins} most=${most} floor=${floor} brush=${brush} onBrush=${onBrush} />
+      <${Bars} bins=${bins} most=${most} brush=${brush} onBrush=${onBrush} />
       <div class="axis" aria-hidden="true">${[0, 0.2, 0.4, 0.6, 0.8, 1].map((at) => html`<span key=${at}>${at.toFixed(1)}</span>`)}</div>
       <label class="visually-hidden" for="report-floor">Floor</label>
       <div class="range"><input id="report-floor" type="range" min="0" max="1" step="0.01" value=${floor} onInput=${moved} aria-valuetext=${`${share(floor)}, ${percent(whole ? under / whole : 0)} of past questions lie below`} /><span class="ghost" aria-hidden="true"></span></div>
@@ -46,7 +46,7 @@ const both = (floor, saved) => (element) => {
   placed("--at-saved", saved)(element);
 };
 
-function Bars({ bins, most, floor, brush, onBrush }) {
+function Bars({ bins, most, brush, onBrush }) {
   const from = useRef(null);
   const at = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -65,7 +65,7 @@ function Bars({ bins, most, floor, brush, onBrush }) {
   return html`
     <div class="bars" onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} aria-hidden="true">
       ${bins.map(
-        (one, place) => html`<div key=${place} class="bin ${inside(place) ? "" : "outside"} ${(place + 1) / bins.length <= floor + 1e-9 ? "under" : ""}" title=${`${one.all}`}>
+        (one, place) => html`<div key=${place} class="bin ${inside(place) ? "" : "outside"}" title=${`${one.all}`}>
           ${["unjudged", "irrelevant", "relevant"].map((kind) => one[kind] > 0 && html`<span key=${kind} class="part ${kind}" style=${{ height: `${(one[kind] / most) * 100}%` }}></span>`)}
         </div>`,
       )}

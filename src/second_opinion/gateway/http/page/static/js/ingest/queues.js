@@ -19,7 +19,7 @@ export function Queues() {
           <tbody>${listed.map(
             (one) => html`<tr key=${one.name} class=${one.depth > 0 && !one.consumers ? "stuck" : ""}>
               <th scope="row">${one.name}</th><td class="number">${count(one.depth)}</td><td>${one.oldest_seconds === null ? "·" : duration(one.oldest_seconds)}</td>
-              <td>${one.drain_seconds === null ? (one.depth ? "unknown" : "·") : duration(one.drain_seconds)}</td><td class="number">${one.consumers}${one.depth > 0 && !one.consumers ? html` <span class="error-text">none</span>` : ""}</td><td class="quiet">${one.last_seen ? ago(one.last_seen) : "never"}</td>
+              <td>${one.depth ? (one.drain_seconds === null ? "unknown" : duration(one.drain_seconds)) : "·"}</td><td class="number">${one.consumers}${one.depth > 0 && !one.consumers ? html` <span class="error-text">none</span>` : ""}</td><td class="quiet">${one.last_seen ? ago(one.last_seen) : "never"}</td>
             </tr>`,
           )}</tbody>
         </table></div>`}
