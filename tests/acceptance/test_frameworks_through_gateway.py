@@ -1,4 +1,4 @@
-"""The retrievers through the HTTP gateway, with a key that may query one collection."""
+"""The retrievers and the MCP server through the HTTP gateway, with a key that may query one collection."""
 
 import os
 import socket
@@ -12,6 +12,8 @@ from haystack import Document, Pipeline
 from haystack.utils import Secret
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
+from mcp import Client as Assistant
+from mcp import StdioServerParameters
 
 from second_opinion import AsyncClient, Client, haystack, langchain, llama_index
 from second_opinion.schemas.errors import AccessDenied, QueryRefused, Unauthenticated, UnknownCollection
@@ -118,3 +120,29 @@ def test_what_a_key_may_not_is_an_error_of_its_kind(gateway: Gateway) -> None:
     with pytest.raises(AccessDenied):
         writer.run([Document(content="Nobody may write this.")])
     writer.close()
+
+
+async def test_an_assistant_works_through_the_gateway(gateway: Gateway) -> None:
+    """`opinion mcp` needs no server but the gateway: it sees what its key sees, and is refused what the key lacks."""
+    known = {"OPINION_GATEWAY_URL": gateway.url, "OPINION_GATEWAY_KEY": gateway.key}
+    away = {"OPINION_ELASTICSEARCH_URL": "http://127.0.0.1:1", "OPINION_BROKER_URL": "redis://127.0.0.1:1/0"}
+    command = ["-m", "second_opinion.gateway", "mcp", "--allow-ingest"]
+    async with Assistant(StdioServerParameters(command=sys.executable, args=command, env=known | away)) as reader:
+        listed = await reader.call_tool("list_collections", {})
+        answer = await reader.call_tool("search", {"question": QUESTION})
+        refused = await reader.call_tool("search", {"question": NOTHING})
+        asked = {"trace_id": answer.structured_content["trace_id"], "document_id": "how-ibuprofen-works.md"}
+        why = await reader.call_tool("why", asked)
+        status = await reader.call_tool("document_status", {"document_id": CHILDREN})
+        documents = await reader.call_tool("list_documents", {"limit": 3})
+        denied = await reader.call_tool("submit_document", {"document_id": "a", "text": "b"})
+        hidden = await reader.call_tool("search", {"question": QUESTION, "collection": "others"})
+    assert [one["name"] for one in listed.structured_content["collections"]] == ["default"]
+    assert answer.structured_content["passages"][0]["document_id"] == CHILDREN
+    assert refused.structured_content["outcome"] == "refused"
+    assert why.structured_content["fate"] == "below_floor"
+    assert status.structured_content["searchable"] is True
+    assert len(documents.structured_content["documents"]) == 3
+    assert documents.structured_content["next"] is not None
+    assert denied.structured_content["error"]["code"] == "access_denied"
+    assert hidden.structured_content["error"]["code"] == "unknown_collection"

@@ -34,6 +34,7 @@ from second_opinion.schemas.errors import (
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.verdict import Outcome, QueryResult, UnscoredPassage
 from second_opinion.testing.builders import a_fused
+from second_opinion.workers.settings import load_settings
 from tests.unit.gateway.conftest import MemorySystem
 
 QUESTION = "who approves refunds above one hundred euros"
@@ -236,6 +237,18 @@ def test_haystack_writes_down_a_gateway_without_its_key(system: MemorySystem, mo
         opened.warm_up()
         assert isinstance(opened._client.get(), RemoteClient)
         opened.close()
+
+
+def test_haystack_opens_a_client_of_the_gateway_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a process is told of a gateway, its components go through that."""
+    monkeypatch.setenv("OPINION_GATEWAY_URL", "http://127.0.0.1:8100")
+    load_settings.cache_clear()
+    try:
+        retriever = haystack.SecondOpinionRetriever()
+        assert isinstance(retriever._client.get(), RemoteClient)
+        retriever.close()
+    finally:
+        load_settings.cache_clear()
 
 
 def test_haystack_filters_become_ours() -> None:

@@ -55,7 +55,7 @@ class SecondOpinionRetriever:
     Args:
         client: A `Client`, or an `AsyncClient` for `run_async` alone. Left out, the component opens its own when it is
             first run, closes it with the pipeline, and can be written down.
-        gateway_url: Gateway of a client of its own; left out, the client speaks to the servers that the settings name.
+        gateway_url: Gateway of a client of its own; left out, the settings of the process say where it goes.
         key: API key for that gateway; left out, what the environment variable `OPINION_GATEWAY_KEY` holds.
         on_refusal: `empty`, or `raise` for a `QueryRefused`.
         choices: Any of collection, filters, floor, top_k, candidates, chunks_per_document, bm25_weight, knn_weight,

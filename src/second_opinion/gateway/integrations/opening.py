@@ -7,6 +7,7 @@ from typing import Any
 from second_opinion.gateway.client import Client
 from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.schemas.errors import InvalidRequest
+from second_opinion.workers.settings import load_settings
 
 
 class OpenedClient:
@@ -14,8 +15,9 @@ class OpenedClient:
 
     Args:
         given: A client, which whoever gave it closes; None to open one.
-        gateway_url: Where the gateway of a client of its own listens; None to speak to the servers by the settings.
-        key: Returns the API key for that gateway; None when it may do without.
+        gateway_url: Where the gateway of a client of its own listens; None leaves it to the settings, which name a
+            gateway or the servers themselves.
+        key: Returns the API key for that gateway; None leaves it to the settings too.
 
     Raises:
         InvalidRequest: If both a client and a gateway are given.
@@ -60,4 +62,8 @@ class OpenedClient:
             )
 
     def _open(self) -> OpinionClient:
-        return Client() if self._gateway_url is None else Client.connect(self._gateway_url, key=self._key())
+        settings = load_settings()
+        url, known = self._gateway_url or settings.gateway_url, settings.gateway_key
+        if not url:
+            return Client(settings)
+        return Client.connect(url, key=self._key() or (known.get_secret_value() if known else None))
