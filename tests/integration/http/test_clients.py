@@ -1,13 +1,16 @@
 """The one suite of clients: beside the servers, and on the other side of a gateway. What one does, the other does."""
 
+import asyncio
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from second_opinion import Client
+from second_opinion import AsyncClient, Client
 from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.remote import RemoteClient
 from second_opinion.schemas.document import AcceptOutcome, DocumentInput, DocumentState
@@ -81,6 +84,14 @@ def client(request: pytest.FixtureRequest) -> OpinionClient:
     """Each kind of client."""
     made: OpinionClient = request.getfixturevalue(request.param)
     return made
+
+
+@pytest_asyncio.fixture(params=["direct", "remote"])
+async def awaited(request: pytest.FixtureRequest, gateway: Served) -> AsyncIterator[AsyncClient]:
+    """Each kind of client for asyncio."""
+    made = AsyncClient(gateway.system.settings) if request.param == "direct" else AsyncClient.connect(gateway.url)
+    async with made:
+        yield made
 
 
 @pytest.fixture
@@ -349,3 +360,27 @@ def test_past_queries_can_be_judged(client: OpinionClient, handbook: str) -> Non
         client.evidence.suggest(FloorGoal.PRECISION, 0.9, handbook)
     with pytest.raises(UnknownTrace):
         client.evidence.trace("01JX4KQ6T2")
+
+
+async def test_documents_can_be_awaited(awaited: AsyncClient, name: str) -> None:
+    """The same calls, awaited."""
+    async with awaited.bulk_load(name):
+        sent = await awaited.submit_document(id="x", collection=name, text="Some words.")
+        assert (await awaited.wait_document("x", collection=name, timeout=PATIENCE)).target == sent.target
+    assert [one.document_id for one in await awaited.documents(collection=name)] == ["x"]
+    assert len(await awaited.document_chunks("x", collection=name)) == 1
+    await awaited.delete_document("x", collection=name)
+    with pytest.raises(UnknownDocument):
+        await awaited.delete_document("y", collection=name)
+    await awaited.delete_collection(name)
+
+
+async def test_many_questions_wait_at_once(awaited: AsyncClient, handbook: str) -> None:
+    """Forty waiters, more than there are threads, take none."""
+    jobs = [await awaited.submit_query(f"{QUESTION} ({n})", collection=handbook) for n in range(40)]
+    before = {one.name for one in threading.enumerate() if "opinion-client" in one.name}
+    waits = [asyncio.create_task(awaited.wait(job.job_id, timeout=PATIENCE)) for job in jobs]
+    await asyncio.sleep(0.1)
+    assert {one.name for one in threading.enumerate() if "opinion-client" in one.name} == before
+    assert {one.state for one in await asyncio.gather(*waits)} == {JobState.DONE}
+    assert (await awaited.query(QUESTION, collection=handbook, timeout=PATIENCE)).outcome in set(Outcome)

@@ -1,5 +1,7 @@
 """The remote client when its gateway is away, slow, restarted, full, or something else altogether."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -331,3 +333,14 @@ def test_a_line_of_the_stream_is_not_told(gateway: ScriptedGateway, client: Remo
 def test_pauses(attempt: int, problem: OpinionError, left: float, pause: float | None) -> None:
     """Longer with each try, never shorter than asked for, and only while there is time."""
     assert pause_before_retry(attempt, problem, left) == pause
+
+
+def test_no_driver_of_a_server_is_loaded() -> None:
+    """A machine that reaches only the gateway needs none of them."""
+    script = (
+        "import sys, second_opinion.gateway.remote\n"
+        "import second_opinion.gateway.cli.ingest, second_opinion.gateway.cli.query\n"
+        "print([name for name in ('elasticsearch', 'redis', 'celery', 'onnxruntime', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
