@@ -210,9 +210,11 @@ async def test_a_reach_hides_other_collections(handbook: MemorySystem) -> None:
             await reader.call_tool("submit_document", {"document_id": "b", "text": "x", "collection": "default"}),
             await reader.call_tool("why", {"trace_id": job.job_id, "document_id": "refunds.md"}),
         ]
+        never = await reader.call_tool("why", {"trace_id": "never", "document_id": "refunds.md"})
     assert [one["name"] for one in listed.structured_content["collections"]] == ["open"]
     assert searched.structured_content["collection"] == "open"
     assert [one.structured_content["error"]["code"] for one in hidden] == ["unknown_collection"] * 5 + ["unknown_job"]
+    assert words(hidden[-1]).replace(job.job_id, "never") == words(never)
     assert handbook.client.document_status("refunds.md").searchable
 
 

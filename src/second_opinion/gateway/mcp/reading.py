@@ -88,7 +88,7 @@ class ReadingTools:
         """Say why a document is or is not in the answer to a search: the stage it did not pass, with the numbers."""
         job = await run_sync(self._client.result, trace_id)
         if not self._reach.has(job.query.collection):
-            raise UnknownJob(f"there is no job {trace_id}")
+            raise UnknownJob(f"there is no job {trace_id!r}, or its result has expired")
         answer = WhyAnswer.of(await run_sync(self._client.why, trace_id, document_id))
         return answered(why_text(answer), answer)
 
