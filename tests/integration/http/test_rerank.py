@@ -147,6 +147,20 @@ async def test_refusals_before_the_route_have_the_same_form(gateway: GatewayRig,
         assert (refused.status_code, set(refused.json())) == (status, expected), refused.text
 
 
+async def test_any_key_will_do_where_none_is_needed(gateway: GatewayRig) -> None:
+    """SDKs insist on sending one; it lets nobody in once there are keys, nor anywhere else, nor from elsewhere."""
+    asked = {"query": QUERY, "documents": DOCUMENTS}
+    async with gateway.caller("none-needed") as caller:
+        assert (await caller.post("/v2/rerank", json=asked)).status_code == 200
+        assert (await caller.get("/v1/about")).status_code == 401
+    async with gateway.caller("none-needed", address=("192.0.2.7", 50_000)) as caller:
+        assert (await caller.post("/v2/rerank", json=asked)).status_code == 401
+    async with gateway.caller(gateway.key("ingest").token) as caller:
+        assert (await caller.get("/v1/about")).status_code == 200
+    async with gateway.caller("none-needed") as caller:
+        assert (await caller.post("/v2/rerank", json=asked)).status_code == 401
+
+
 async def test_it_can_be_switched_off(bare_system: System) -> None:
     """Then the paths answer that there is nothing, and how to get it."""
     async with gateway_on(bare_system, gateway_rerank="off") as rig, rig.caller() as api:
