@@ -38,6 +38,16 @@ data: {"state":"retrieving","at":1771329600.252,"elapsed_ms":2.0}
 
 """
 
+EVENT: Final = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["stage", END, "problem"]},
+        "id": {"type": "string", "description": "For `Last-Event-ID`."},
+        "data": {"type": "string", "description": "JSON: a `StageEvent`, the `Job`, or an `ErrorInfo`."},
+    },
+}
+
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
 
@@ -66,7 +76,7 @@ class StageEvent(BaseModel):
         200: {
             "description": "Events `stage`, then one `end` with the job; comments in between keep the line open. "
             "What goes wrong meanwhile comes as `problem`, and ends the stream: connect again.",
-            "content": {STREAM: {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "content": {STREAM: {"schema": EVENT, "example": EXAMPLE}},
         },
         NO_CONTENT: {"description": "The end was heard already (`Last-Event-ID: end`); do not connect again."},
         **answers(404),
