@@ -5,13 +5,14 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from second_opinion.workers.envelopes import CheckingCelery
 from second_opinion.workers.routing import QUEUE_OF_TASK, RECONCILE, ROLES, SWEEP
 from second_opinion.workers.settings import Settings
 
 
 def make_app(settings: Settings) -> Celery:
     """Return an application that speaks to the broker of `settings`. Nothing is connected yet."""
-    app = Celery("second_opinion", broker=settings.broker_url.get_secret_value(), set_as_current=False)
+    app = CheckingCelery("second_opinion", broker=settings.broker_url.get_secret_value(), set_as_current=False)
     app.conf.update(_configuration(settings))
     return app
 

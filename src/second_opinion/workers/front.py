@@ -16,19 +16,22 @@ from kombu.utils.json import dumps
 @contextmanager
 def producer_at_front(app: Celery) -> Iterator[Producer]:
     """Give a producer whose messages go to the front of their queues, with a connection of its own."""
-    with app.connection_for_write() as connection:
-        transport: Any = connection.transport
-        transport.Channel = _at_front(transport.Channel)
+    with app.connection_for_write() as opened:
+        connection: Any = opened
+        connection.transport_cls = _at_front(connection.get_transport_cls())
         yield Producer(connection)
 
 
-def _at_front(channel: type[Any]) -> type[Any]:
-    """Return the transport's own kind of channel (plain, TLS or Sentinel), which puts messages in at the other end."""
+def _at_front(transport: type[Any]) -> type[Any]:
+    """Return the transport's own kind (plain, TLS or Sentinel), which puts messages in at the other end."""
 
-    class FrontChannel(channel):  # type: ignore[misc] # whichever the address asks for
+    class FrontChannel(transport.Channel):  # type: ignore[misc, name-defined] # whichever the address asks for
         def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
             priority = self._get_message_priority(message, reverse=False)
             with self.conn_or_acquire() as client:
                 client.rpush(self._q_for_pri(queue, priority), dumps(message))
 
-    return FrontChannel
+    class FrontTransport(transport):  # type: ignore[misc] # whichever the address asks for
+        Channel = FrontChannel
+
+    return FrontTransport

@@ -55,6 +55,14 @@ def give_back_when_transient(error: ErrorInfo | None) -> None:
         raise Reject(error.code, requeue=True)
 
 
+def _payload(given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Return a message's only argument; anything else is returned as what no message can be read from."""
+    arguments = [*given, *named.values()] if set(named) <= {"payload"} else [*given, named]
+    if len(arguments) > 1:
+        return arguments
+    return {} if arguments in ([], [None]) else arguments[0]
+
+
 def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) -> None:
     """Register the tasks of a role. Roles with a thread pool open their parts now, models included.
 
@@ -70,9 +78,8 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
         ended: Callable[[ErrorInfo | None], object] = lambda _error: None,
     ) -> None:
         @app.task(name=task, ignore_result=True)
-        def run(payload: Any = None) -> None:
-            given = payload if payload is not None else {}
-            ended(runner.run(task, model, given, lambda message: body(message, parts())))
+        def run(*given: Any, **named: Any) -> None:
+            ended(runner.run(task, model, _payload(given, named), lambda message: body(message, parts())))
 
     if role == "intake":
         callers = PerProcess(partial(bootstrap.callers, settings))

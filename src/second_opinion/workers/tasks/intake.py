@@ -3,7 +3,7 @@
 from collections import Counter
 
 from second_opinion.schemas.base import parse_request
-from second_opinion.schemas.errors import OpinionError
+from second_opinion.schemas.errors import InvalidRequest, OpinionError
 from second_opinion.schemas.messages import AcceptDocuments, SubmitQuery
 from second_opinion.schemas.query import QueryRequest
 from second_opinion.workers.bootstrap import Callers
@@ -11,7 +11,16 @@ from second_opinion.workers.runner import Facts
 
 
 def accept_documents(message: AcceptDocuments, parts: Callers) -> Facts:
-    """Accept documents and deletions; what is rejected is recorded, since nobody hears the receipts."""
+    """Accept documents and deletions; what is rejected is recorded, since nobody hears the receipts.
+
+    Raises:
+        InvalidRequest: If there are neither: a misspelt field must not be lost without a word.
+    """
+    if not message.documents and not message.deletions:
+        raise InvalidRequest(
+            "the message has neither documents nor deletions",
+            hint='Send {"documents": [...]}, {"deletions": [...]} or both.',
+        )
     receipts = parts.documents.accept(message.documents, record_rejected=True)
     receipts += parts.documents.delete(message.deletions)
     return dict(Counter(receipt.outcome.value for receipt in receipts))

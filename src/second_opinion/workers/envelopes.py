@@ -1,0 +1,73 @@
+"""What is read from a queue and is no message: counted and left, where it would have ended the worker.
+
+Kombu decodes what it takes from a Redis list in the worker's own event loop, and whatever is raised there ends the
+worker. Anybody who can write to Redis can so end all workers of a role with one word.
+"""
+
+from json import JSONDecodeError
+from queue import Empty
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+
+UNREADABLE: Final = "opinion:unreadable"
+"""A hash in the broker's database: by queue, how many items were no messages."""
+SHOWN: Final = 200
+
+log = structlog.get_logger(__name__)
+
+
+class CheckingCelery(Celery):
+    """A Celery application whose workers survive what is no message."""
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection that consumes with the checks."""
+        connection: Any = super().connection_for_read(url, **options)
+        connection.transport_cls = checking(connection.get_transport_cls())
+        return connection
+
+
+def checking(transport: type[Any]) -> type[Any]:
+    """Return a transport's own kind (plain, TLS or Sentinel) that gives consumers nothing but messages."""
+
+    class CheckingChannel(transport.Channel):  # type: ignore[misc, name-defined] # whichever the address asks for
+        def _brpop_read(self, **options: Any) -> Any:
+            try:
+                return super()._brpop_read(**options)
+            except (JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+                self.skip(next(iter(self.active_queues), ""), problem)
+                raise Empty from None
+
+        def skip(self, queue: str, problem: Exception) -> None:
+            """Count an item that is no message."""
+            told = f"{type(problem).__name__}: {problem}"[:SHOWN]
+            log.error("message_unreadable", queue=queue, problem=told)
+            try:
+                with self.conn_or_acquire() as client:
+                    client.hincrby(UNREADABLE, queue, 1)
+            except self.connection_errors as away:
+                log.warning("unreadable_not_counted", queue=queue, problem=str(away)[:SHOWN])
+
+    class CheckingTransport(transport):  # type: ignore[misc] # whichever the address asks for
+        Channel = CheckingChannel
+
+        def _deliver(self, message: Any, queue: str) -> Any:
+            channel = next(one for one in self.channels if one)
+            try:
+                _check(message, channel)
+            except Exception as problem:  # noqa: BLE001 - an item may be wrong in any way
+                channel.skip(queue, problem)
+                return None
+            return super()._deliver(message, queue)
+
+    return CheckingTransport
+
+
+def _check(message: Any, channel: Any) -> None:
+    """Raise whatever is raised when an item is taken for a message, before it is."""
+    made = channel.Message(message, channel=channel)
+    delivery = made.delivery_info
+    hash((made.delivery_tag, delivery["exchange"], delivery["routing_key"]))
+    if not isinstance(made.headers, dict):
+        raise TypeError("headers are no object")
