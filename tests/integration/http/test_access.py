@@ -132,6 +132,15 @@ async def test_a_name_that_leads_here_from_elsewhere_is_refused(api: httpx.Async
         assert (answer.status_code, answer.json()["code"]) == (421, "host_not_allowed")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1/metrics?", "127.0.0.1/v2/rerank#", "x@127.0.0.1", "127.0.0.1\\@x"])
+async def test_a_host_that_is_no_name_opens_nothing(gateway: GatewayRig, host: str) -> None:
+    """What is let in without a key goes by the path that is asked for, and by nothing that a caller may write."""
+    gateway.key("query")
+    async with gateway.caller() as caller:
+        answer = await caller.get("/v1/about", headers={"Host": host})
+        assert answer.status_code == 421, answer.text
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8100", "127.0.0.1:1", "[::1]:8100"])
 async def test_our_own_names_are_answered_to(api: httpx.AsyncClient, host: str) -> None:
     """Whatever the port: a tunnel may have another."""
@@ -140,7 +149,7 @@ async def test_our_own_names_are_answered_to(api: httpx.AsyncClient, host: str) 
 
 async def test_a_page_of_another_origin_cannot_send_anything(api: httpx.AsyncClient) -> None:
     """A browser sends plain POSTs anywhere, without asking: the origin says whose page it was."""
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999", "http://[", ""):
         answer = await api.post("/v1/queries", json={"text": "x"}, headers={"Origin": origin})
         assert answer.status_code == 421, origin
     own = await api.get("/v1/about", headers={"Origin": "http://127.0.0.1:8100"})

@@ -1,10 +1,10 @@
 """Who may come in: the principal of a request, its scopes and its collections."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Self, cast
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.requests import HTTPConnection
@@ -16,6 +16,7 @@ from second_opinion.schemas.access import ALL_COLLECTIONS, SCOPES, ApiKey
 from second_opinion.schemas.access import Scope as AccessScope
 from second_opinion.schemas.errors import AccessDenied, HostNotAllowed, Unauthenticated, UnknownCollection
 
+_HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 METRICS: Final = "/metrics"
 """Needs no key on loopback: what scrapes it there is this machine's own."""
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -151,7 +152,7 @@ def check_host(connection: HTTPConnection, held: Gateway) -> None:
     if (_name(host) or "") not in LOCAL_NAMES | allowed:
         raise HostNotAllowed("this gateway does not answer to that host name")
     origin = connection.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin.partition("://")[2] != host:
         raise HostNotAllowed(
             "this gateway takes no requests from pages of another origin", hint="Open its own page instead."
         )
@@ -164,9 +165,9 @@ async def _identify(connection: HTTPConnection, held: Gateway) -> Principal:
         if key is not None:
             return Principal.of(key)
         # Programs that were written for another API have to send some key, and send any where none is needed.
-        if connection.url.path not in FORMS:
+        if connection.scope["path"] not in FORMS:
             raise Unauthenticated("a valid API key is needed")
-    if _is_near(connection, held) and (connection.url.path == METRICS or await held.keys.is_empty()):
+    if _is_near(connection, held) and (connection.scope["path"] == METRICS or await held.keys.is_empty()):
         return LOCAL
     raise Unauthenticated("a valid API key is needed")
 
@@ -183,7 +184,6 @@ def _is_near(connection: HTTPConnection, held: Gateway) -> bool:
 
 
 def _name(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
+    """Return the name in a Host header; None where there is anything in it but a name and a port."""
+    found = _HOST.fullmatch(host)
+    return None if found is None else found["name"].strip("[]").lower()

@@ -81,7 +81,7 @@ class Gateway:
     async def close(self) -> None:
         """Give the connections back."""
         self.waiting.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self.rerank.close)
         await asyncio.to_thread(self.client.close)
 

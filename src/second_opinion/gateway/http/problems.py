@@ -123,7 +123,7 @@ def problem_response(
     """
     code = status_of(error) if status is None else status
     info, request_id = error.info(), request_id_of(request)
-    form = FORMS.get(request.url.path)
+    form = FORMS.get(request.scope["path"])
     if form is not None:
         return _with_headers(form(error, code, request_id), code, info.retry_after)
     problem = Problem(
