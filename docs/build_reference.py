@@ -12,6 +12,7 @@ import click
 from pydantic import BaseModel, SecretStr
 
 from second_opinion.gateway.cli.program import program
+from second_opinion.gateway.http.problems import status_of
 from second_opinion.schemas.document import DeletionInput, DocumentInput
 from second_opinion.schemas.errors import ErrorInfo, OpinionError
 from second_opinion.schemas.messages import (
@@ -87,13 +88,16 @@ def errors_page() -> str:
         "# Errors\n",
         "An error is a code for programs, a sentence for people, and a hint. As data it has these fields: "
         + ", ".join(f"`{name}`" for name in ErrorInfo.model_fields)
-        + ". After a transient one the same call may succeed.\n",
-        "| code | transient | meaning | hint |",
-        "| --- | --- | --- | --- |",
+        + ". After a transient one the same call may succeed. HTTP is the status with which the gateway answers.\n",
+        "| code | HTTP | transient | meaning | hint |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for error in sorted(_family(OpinionError), key=lambda kind: (not kind.transient, kind.code)):
+    public = [error for error in _family(OpinionError) if not error.__name__.startswith("_")]
+    for error in sorted(public, key=lambda kind: (not kind.transient, kind.code)):
         transient = "yes" if error.transient else ""
-        lines.append(f"| `{error.code}` | {transient} | {_first_line(error)} | {error.default_hint} |")
+        lines.append(
+            f"| `{error.code}` | {status_of(error)} | {transient} | {_first_line(error)} | {error.default_hint} |"
+        )
     return "\n".join(lines) + "\n"
 
 

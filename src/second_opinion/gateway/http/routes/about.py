@@ -1,6 +1,6 @@
 """What this system is, for whoever may ask."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from second_opinion import __version__
 from second_opinion.gateway.http.access import Principal, principal_of
 from second_opinion.gateway.http.context import Gateway, gateway_held
+from second_opinion.gateway.http.examples import shown
+from second_opinion.gateway.http.preferences import LONGEST_WAIT
 from second_opinion.schemas.access import SCOPES, Scope
 from second_opinion.schemas.calibration import RerankerRecord
 
@@ -48,10 +50,22 @@ class About(BaseModel):
     limits: Limits
 
 
-LONGEST_WAIT_SECONDS = 60
+EXAMPLE: Final = About(
+    version=__version__,
+    reranker="bundled",
+    calibration="shipped-c3",
+    embedder="all-MiniLM-L6-v2",
+    floor=0.4,
+    key=KeyView(id="5f0c2a1b9d3e4f60", name="website", scopes=["query"], collections=["handbook"]),
+    limits=Limits(max_body_bytes=10_000_000, requests_per_minute=600, longest_wait_seconds=60),
+)
 
 
-@router.get("/about", summary="Version, models, and what this key may do")
+@router.get(
+    "/about",
+    summary="Version, models, and what this key may do",
+    responses={200: shown(About, "What answers here.", about=EXAMPLE)},
+)
 async def about(
     held: Annotated[Gateway, Depends(gateway_held)], principal: Annotated[Principal, Depends(principal_of)]
 ) -> About:
@@ -63,7 +77,7 @@ async def about(
         version=__version__,
         reranker=None if first is None else first.name or first.key.model,
         calibration=None if first is None or first.calibration is None else first.calibration.id,
-        embedder=settings.embedder_model if not settings.embedder else "defined",
+        embedder=held.parts.stores.collections.fingerprint().embedding_model,
         floor=settings.floor,
         key=KeyView(
             id=principal.id,
@@ -74,6 +88,6 @@ async def about(
         limits=Limits(
             max_body_bytes=settings.gateway_max_body_bytes,
             requests_per_minute=settings.gateway_requests_per_minute,
-            longest_wait_seconds=LONGEST_WAIT_SECONDS,
+            longest_wait_seconds=int(LONGEST_WAIT),
         ),
     )
