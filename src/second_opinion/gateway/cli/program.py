@@ -32,7 +32,9 @@ COMMANDS: Final = {
     "trace": LazyCommand(f"{_HERE}.trace:trace", "Explain a past query candidate by candidate.", "Use"),
     "judge": LazyCommand(f"{_HERE}.judge:judge", "Say whether a candidate is relevant to its question.", "Use"),
     "job": LazyCommand(f"{_HERE}.jobs:job", "Look at, wait for or cancel a query job.", "Use"),
-    "mcp": LazyCommand(f"{_HERE}.mcp:mcp", "Serve search and document tools to assistants.", "Use"),
+    "mcp": LazyCommand(
+        f"{_HERE}.mcp:mcp", "Serve search and document tools to assistants (Model Context Protocol).", "Use"
+    ),
     "document": LazyCommand(f"{_HERE}.documents:document", "Look at or delete documents.", "Manage"),
     "collections": LazyCommand(f"{_HERE}.collections:collections", "List, set up or delete collections.", "Manage"),
     "evaluate": LazyCommand(
@@ -46,16 +48,18 @@ COMMANDS: Final = {
     "dead-letters": LazyCommand(
         f"{_HERE}.dead_letters:dead_letters", "List documents that failed, try them again, or give them up.", "Manage"
     ),
-    "keys": LazyCommand(f"{_HERE}.keys:keys", "Say who may use the HTTP gateway, and for what.", "Manage"),
+    "keys": LazyCommand(f"{_HERE}.keys:keys", "Make, list and revoke the API keys of the HTTP gateway.", "Manage"),
     "usage": LazyCommand(f"{_HERE}.usage:usage", "Show what managed rerankers cost, day by day.", "Operate"),
     "setup": LazyCommand(f"{_OPS}:setup", "Fetch the servers of the local stack.", "Operate"),
-    "up": LazyCommand(f"{_OPS}:up", "Start the local stack: servers, workers and gateway.", "Operate"),
+    "up": LazyCommand(
+        f"{_OPS}:up", "Start the local stack: Elasticsearch, Redis, workers and the HTTP gateway.", "Operate"
+    ),
     "down": LazyCommand(f"{_OPS}:down", "Stop the local stack.", "Operate"),
     "status": LazyCommand(f"{_OPS}:status", "Show the parts of the local stack.", "Operate"),
     "logs": LazyCommand(f"{_OPS}:logs", "Show what the parts of the local stack log.", "Operate"),
     "doctor": LazyCommand(f"{_HERE}.doctor:doctor", "Check every part and say what to do.", "Operate"),
     "bench": LazyCommand(f"{_HERE}.bench:bench", "Measure how fast the models run on this machine.", "Operate"),
-    "serve": LazyCommand(f"{_HERE}.serve:serve", "Serve the HTTP API and the page.", "Operate"),
+    "serve": LazyCommand(f"{_HERE}.serve:serve", "Serve the HTTP API and the page until stopped.", "Operate"),
     "worker": LazyCommand(f"{_HERE}.worker:worker", "Run one worker of a role.", "Operate"),
 }
 
