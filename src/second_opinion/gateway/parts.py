@@ -11,6 +11,7 @@ from second_opinion.pipeline.ports import (
     JobStore,
     JudgementStore,
     TraceStore,
+    WebhookStore,
     no_guard,
 )
 from second_opinion.pipeline.submission import QueryDesk
@@ -39,6 +40,7 @@ class Parts:
     judgements: JudgementStore
     calibrations: CalibrationStore
     api_keys: ApiKeyStore
+    webhooks: WebhookStore
     close: Callable[[], None] = lambda: None
     admit: Guard = no_guard
     queue_figures: Callable[[], list[QueueFigures]] = list
@@ -56,6 +58,7 @@ def connect(settings: Settings) -> Parts:
         judgements=held.stores.judgements,
         calibrations=held.stores.calibrations,
         api_keys=held.stores.api_keys,
+        webhooks=held.stores.webhooks,
         close=held.close,
         admit=held.admission.documents,
         queue_figures=held.figures.figures,

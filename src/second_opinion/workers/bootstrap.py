@@ -20,6 +20,7 @@ from second_opinion.pipeline.adapters.elasticsearch import (
     ElasticsearchDocuments,
     ElasticsearchJudgements,
     ElasticsearchTraces,
+    ElasticsearchWebhooks,
     IndexNames,
 )
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
@@ -42,7 +43,7 @@ from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
 from second_opinion.pipeline.panel import Panel
-from second_opinion.pipeline.ports import Guard, no_guard
+from second_opinion.pipeline.ports import Guard, WebhookSender, no_guard
 from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
@@ -82,6 +83,7 @@ class Stores:
     judgements: ElasticsearchJudgements
     calibrations: ElasticsearchCalibrations
     api_keys: ElasticsearchApiKeys
+    webhooks: ElasticsearchWebhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def open_elasticsearch(settings: Settings) -> Stores:
         judgements=ElasticsearchJudgements(connection, names),
         calibrations=ElasticsearchCalibrations(connection, names),
         api_keys=ElasticsearchApiKeys(connection, names),
+        webhooks=ElasticsearchWebhooks(connection, names),
     )
 
 
@@ -225,6 +228,13 @@ def open_workers(settings: Settings) -> RedisWorkers:
     """Return the register of workers in Redis."""
     client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, REGISTER_TIMEOUT))
     return RedisWorkers(client, clock=SystemClock(), namespace=settings.index_prefix)
+
+
+def open_webhook_sender(settings: Settings) -> WebhookSender:
+    """Return the way out to webhooks."""
+    from second_opinion.pipeline.adapters.webhook_sender import HttpWebhookSender
+
+    return HttpWebhookSender(allow_private=settings.webhook_allow_private)
 
 
 def open_job_work(settings: Settings, jobs: RedisJobs, pulse: Pulse) -> JobWork:

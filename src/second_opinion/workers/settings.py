@@ -166,6 +166,8 @@ class Settings(BaseSettings):
     """Requests a minute that a key may make of one gateway process; 0 is without limit."""
     gateway_max_body_bytes: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
     """Largest body of a request, and largest line of a batch."""
+    webhook_allow_private: bool = False
+    """Let webhooks lead to this machine and to private networks, and to addresses without TLS."""
     gateway_url: str = ""
     """Address of a gateway through which the command line works; without it, it goes to the servers itself."""
     gateway_key: SecretStr | None = None

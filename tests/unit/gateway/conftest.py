@@ -30,6 +30,7 @@ from second_opinion.testing.jobs import MemoryJobs
 from second_opinion.testing.models import DIMS, WordEmbedder, WordReranker
 from second_opinion.testing.queue import MemoryQueue
 from second_opinion.testing.traces import MemoryJudgements, MemoryTraces
+from second_opinion.testing.webhooks import MemoryWebhooks
 
 FINGERPRINT = IndexFingerprint(embedding_model="word-embedder", embedding_revision="1", dims=DIMS, chunker="lines@1")
 
@@ -149,6 +150,7 @@ def system() -> MemorySystem:
         judgements=MemoryJudgements(),
         calibrations=MemoryCalibrations(),
         api_keys=MemoryApiKeys(),
+        webhooks=MemoryWebhooks(),
     )
     made = MemorySystem(
         stores=stores,

@@ -55,6 +55,10 @@ class CollectionCalls:
         if name not in calibrations:
             raise UnknownCollection(f"there is no collection {name!r}")
         own = calibrations.pop(name)
+        # Whoever makes one of this name later must not tell the former one's listeners.
+        for webhook in self.parts.webhooks.listed():
+            if webhook.collection == name:
+                self.parts.webhooks.remove(webhook.id)
         self.parts.traces.forget(name)
         self.parts.judgements.forget(name)
         self.parts.calibrations.remove(own.difference(*calibrations.values()))

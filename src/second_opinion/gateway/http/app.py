@@ -1,5 +1,7 @@
 """The application: middleware from the outside in, then the resources."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -19,8 +21,9 @@ from second_opinion.gateway.http.problems import EVERYWHERE, Problem, answers, i
 from second_opinion.gateway.http.request_id import RequestIds
 from second_opinion.gateway.http.rerank import RerankDesk
 from second_opinion.gateway.http.routes import ROUTERS
+from second_opinion.gateway.http.webhooks import WebhookDesk, webhook_desk
 from second_opinion.gateway.parts import Parts, connect
-from second_opinion.workers.bootstrap import gateway_rerankers
+from second_opinion.workers.bootstrap import gateway_rerankers, open_webhook_sender
 from second_opinion.workers.settings import Settings
 
 SUMMARY: Final = "Retrieval that has to be right: a calibrated second opinion, a relevance floor, honest refusals."
@@ -44,7 +47,7 @@ def make_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=answers(*EVERYWHERE),
-        lifespan=lambda _app: opened(held),
+        lifespan=lambda _app: _living(held),
     )
     app.state.gateway = held
     install(app)
@@ -63,6 +66,12 @@ def make_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
     return app
 
 
+@asynccontextmanager
+async def _living(held: Gateway) -> AsyncIterator[None]:
+    async with opened(held), webhook_desk(held).running():
+        yield
+
+
 def _gateway(settings: Settings, parts: Parts) -> Gateway:
     client = Client(parts=parts)
 
@@ -72,6 +81,7 @@ def _gateway(settings: Settings, parts: Parts) -> Gateway:
     held = Gateway(
         settings=settings, client=client, keys=Keyring(read, parts.stores.clock), rerank=rerank_desk(settings)
     )
+    held.more["webhooks"] = WebhookDesk(held, open_webhook_sender(settings))
     return held
 
 

@@ -52,6 +52,16 @@ class Keyring:
         """
         return not (await self._fresh(self._clock.now() - FRESH_SECONDS)).keys
 
+    async def is_valid(self, key_id: str) -> bool:
+        """Return whether a key of this id is neither revoked nor expired.
+
+        Raises:
+            StoreUnavailable: If that cannot be known.
+        """
+        now = self._clock.now()
+        key = (await self._fresh(now - FRESH_SECONDS)).keys.get(key_id)
+        return key is not None and key.is_valid(now=now)
+
     async def find(self, token: str) -> ApiKey | None:
         """Return the valid key that a token opens; None for every other token, whatever is wrong with it.
 

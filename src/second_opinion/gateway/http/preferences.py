@@ -30,7 +30,7 @@ Prefer = Annotated[
     str | None,
     Header(
         description="`wait=N` keeps the request open until the end is there, for N seconds at the most (60).",
-        examples=["wait=30"],
+        examples=["wait=5"],
     ),
 ]
 IfNoneMatch = Annotated[

@@ -59,6 +59,11 @@ from second_opinion.pipeline.ports.texts import (
     Extractor,
     Tokenizer,
 )
+from second_opinion.pipeline.ports.webhooks import (
+    SeenDelivery,
+    WebhookSender,
+    WebhookStore,
+)
 from second_opinion.pipeline.ports.work import (
     Clock,
     Guard,
@@ -103,6 +108,7 @@ __all__ = [
     "SearchHits",
     "SearchRequest",
     "Seen",
+    "SeenDelivery",
     "Swap",
     "TaskQueue",
     "TimeIsOver",
@@ -111,6 +117,8 @@ __all__ = [
     "TraceStore",
     "UsageBook",
     "Vectors",
+    "WebhookSender",
+    "WebhookStore",
     "WorkerRegister",
     "WrittenSet",
     "no_guard",

@@ -12,6 +12,7 @@
     │   ├── WriteConflict              somebody else changed the record first
     │   ├── ContentMissing             what was sent for a document cannot be found
     │   ├── RateLimited                a key has made as many requests as it may for now
+    │   ├── WebhookFailed              a webhook's address cannot be told right now
     │   ├── GatewayStopping            the gateway is being stopped
     │   ├── BodyTooSlow                the body of a request stopped coming
     │   └── Overloaded                 come back after `retry_after` seconds
@@ -38,6 +39,7 @@
         │   ├── UnknownDocument
         │   ├── UnknownJob
         │   ├── UnknownTrace
+        │   ├── UnknownWebhook
         │   ├── UnknownCandidate
         │   └── UnknownKey
         ├── Unauthenticated            no valid key came with the request
@@ -99,6 +101,7 @@ from second_opinion.schemas.errors.missing import (
     UnknownDocument,
     UnknownJob,
     UnknownTrace,
+    UnknownWebhook,
 )
 from second_opinion.schemas.errors.requests import (
     DocumentTooLarge,
@@ -137,6 +140,7 @@ from second_opinion.schemas.errors.servers import (
     JobStoreUnavailable,
     Overloaded,
     StoreUnavailable,
+    WebhookFailed,
     WriteConflict,
 )
 from second_opinion.schemas.errors.stack import (
@@ -220,7 +224,9 @@ __all__ = [
     "UnknownKey",
     "UnknownReranker",
     "UnknownTrace",
+    "UnknownWebhook",
     "UnsupportedMediaType",
     "VersionConflict",
+    "WebhookFailed",
     "WriteConflict",
 ]

@@ -47,6 +47,13 @@ class UnknownTrace(NotFound):
     default_hint = "Traces are kept for OPINION_TRACE_DAYS days; ask the query again."
 
 
+class UnknownWebhook(NotFound):
+    """No webhook has this id."""
+
+    code = "unknown_webhook"
+    default_hint = "List the webhooks: GET /v1/webhooks"
+
+
 class UnknownCandidate(NotFound):
     """The query had no such candidate."""
 

@@ -52,6 +52,13 @@ class Overloaded(TransientError):
     retry_after: float
 
 
+class WebhookFailed(TransientError):
+    """A webhook's address did not answer, answered with an error, or may not be called."""
+
+    code = "webhook_failed"
+    default_hint = "Check the address; it is tried again for a day."
+
+
 class IndexMismatch(PermanentError):
     """The collection's index was made by another model, chunker or analyzer than the settings name."""
 

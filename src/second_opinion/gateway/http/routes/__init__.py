@@ -18,6 +18,7 @@ from second_opinion.gateway.http.routes import (
     queues,
     rerank,
     traces,
+    webhooks,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -35,5 +36,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     collections.router,
     dead_letters.router,
     queues.router,
+    webhooks.router,
     rerank.router,
 )

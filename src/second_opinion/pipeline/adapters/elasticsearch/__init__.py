@@ -10,6 +10,7 @@ from second_opinion.pipeline.adapters.elasticsearch.documents import Elasticsear
 from second_opinion.pipeline.adapters.elasticsearch.indices import IndexNames
 from second_opinion.pipeline.adapters.elasticsearch.judgements import ElasticsearchJudgements
 from second_opinion.pipeline.adapters.elasticsearch.traces import ElasticsearchTraces
+from second_opinion.pipeline.adapters.elasticsearch.webhooks import ElasticsearchWebhooks
 
 __all__ = [
     "Connection",
@@ -22,5 +23,6 @@ __all__ = [
     "ElasticsearchDocuments",
     "ElasticsearchJudgements",
     "ElasticsearchTraces",
+    "ElasticsearchWebhooks",
     "IndexNames",
 ]

@@ -62,6 +62,13 @@ TRACE_FIELDS: Final[dict[str, Any]] = {
 CALIBRATION_FIELDS: Final[dict[str, Any]] = {"id": KEYWORD}
 RERANKER_FIELDS: Final[dict[str, Any]] = {"published_at": DOUBLE}
 API_KEY_FIELDS: Final[dict[str, Any]] = {"id": KEYWORD, "created_at": DOUBLE}
+WEBHOOK_FIELDS: Final[dict[str, Any]] = {"created_at": DOUBLE}
+DELIVERY_FIELDS: Final[dict[str, Any]] = {
+    "webhook_id": KEYWORD,
+    "state": KEYWORD,
+    "not_before": DOUBLE,
+    "created_at": DOUBLE,
+}
 JUDGEMENT_FIELDS: Final[dict[str, Any]] = {"key": KEYWORD, "collection": KEYWORD, "judged_at": DOUBLE}
 
 VECTOR_OPTIONS: Final[dict[str, Any]] = {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
@@ -107,6 +114,16 @@ class IndexNames:
     def api_keys(self) -> str:
         """API keys, with hashes of their secrets."""
         return f"{self.prefix}-api-keys"
+
+    @property
+    def webhooks(self) -> str:
+        """Addresses that are told when queries end, with the secrets that sign it."""
+        return f"{self.prefix}-webhooks"
+
+    @property
+    def webhook_outbox(self) -> str:
+        """What webhooks are still to be told."""
+        return f"{self.prefix}-webhook-outbox"
 
     @property
     def traces(self) -> str:
