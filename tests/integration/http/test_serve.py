@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import httpx
 import pytest
 
 from tests.acceptance.conftest import System, wait_until
+from tests.conftest import Servers
+from tests.integration.http.conftest import system_of
 
 pytestmark = pytest.mark.stack
 
@@ -134,17 +137,40 @@ def test_a_port_that_is_taken_is_told(bare_system: System) -> None:
     assert "--port 0" in refused.stderr
 
 
-def test_the_request_id_reaches_the_workers_log_lines(bare_system: System, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def working(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system with the workers that documents and queries pass."""
+    with system_of(servers, tmp_path_factory.mktemp("working")) as system:
+        system.start("index", "retrieve", "rerank")
+        yield system
+
+
+@pytest.mark.skipif(shutil.which("curl") is None and os.environ.get("CI") != "true", reason="needs curl")
+def test_the_examples_of_the_page_run_as_they_stand(working: System, tmp_path: Path) -> None:
+    """Sent, searchable, asked and answered, by what a reader copies."""
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "http.md").read_text(encoding="utf-8")
+    example = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[0]
+    assert "curl" in example
+    with process(working, tmp_path) as gateway:
+        script = re.sub(r"url=\S+", f"url={gateway.url}", example).replace("curl -s", "echo; curl -sS --fail-with-body")
+        ran = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    receipt, status, job = (json.loads(line) for line in ran.stdout.splitlines() if line)
+    assert receipt["outcome"] == "accepted"
+    assert status["state"] == "indexed"
+    assert job["result"]["outcome"] == "answered", job
+
+
+def test_the_request_id_reaches_the_workers_log_lines(working: System, tmp_path: Path) -> None:
     """Of a document through to its index worker, of a query through both of its stages."""
-    bare_system.start("index", "retrieve", "rerank")
-    with process(bare_system, tmp_path) as gateway, httpx.Client(base_url=gateway.url, timeout=90.0) as caller:
+    with process(working, tmp_path) as gateway, httpx.Client(base_url=gateway.url, timeout=90.0) as caller:
         sent = caller.post(
             "/v1/documents",
-            json={"id": "refunds", "text": "A manager approves refunds above 100 euros."},
+            json={"id": "travel", "text": "The finance team books every journey by train."},
             headers={"X-Request-Id": "crawl-4"},
         )
         assert sent.status_code == 202, sent.text
-        wait_until(lambda: "crawl-4" in bare_system.of("index")[0].log, 90.0)
+        wait_until(lambda: "crawl-4" in working.of("index")[0].log, 90.0)
         ended = caller.post(
             "/v1/queries",
             json={"text": "who approves refunds?"},
@@ -152,7 +178,7 @@ def test_the_request_id_reaches_the_workers_log_lines(bare_system: System, tmp_p
         )
         assert ended.status_code == 200, ended.text
         for role in ("retrieve", "rerank"):
-            worker = bare_system.of(role)[0]
+            worker = working.of(role)[0]
             wait_until(lambda worker=worker: "web-5" in worker.log, 20.0)  # type: ignore[misc]
             (line,) = [json.loads(line) for line in worker.log.splitlines() if "web-5" in line]
             assert line["event"] == "task_done"
