@@ -11,6 +11,7 @@ from second_opinion import __version__
 from second_opinion.gateway.client import Client
 from second_opinion.gateway.http.access import Door
 from second_opinion.gateway.http.context import Gateway, opened
+from second_opinion.gateway.http.examples import with_nulls
 from second_opinion.gateway.http.guard import Answering
 from second_opinion.gateway.http.headers import SecurityHeaders
 from second_opinion.gateway.http.keyring import Keyring
@@ -94,7 +95,7 @@ def rerank_desk(settings: Settings) -> RerankDesk:
 def _described(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI description, with the form of errors and of keys."""
     if app.openapi_schema is None:
-        description = FastAPI.openapi(app)
+        description: dict[str, Any] = with_nulls(FastAPI.openapi(app))
         components = description.setdefault("components", {})
         template = "#/components/schemas/{model}"
         problem = Problem.model_json_schema(ref_template=template)

@@ -297,14 +297,35 @@ DOCUMENTS: Final[dict[str, Any]] = {
 }
 
 
+NULL: Final = "\x00null"
+"""Stands for null in an example until the description is whole: the framework leaves out whatever is null."""
+
+
 def shown(
     model: type[BaseModel], description: str, *, media_type: str = "application/json", **named: BaseModel
 ) -> dict[str, Any]:
     """Return the description of an answer, for `responses=`, with examples by name."""
-    values = {name: {"value": example.model_dump(mode="json")} for name, example in named.items()}
+    values = {name: {"value": _marked(example.model_dump(mode="json"))} for name, example in named.items()}
     return {"model": model, "description": description, "content": {media_type: {"examples": values}}}
 
 
 def said(**named: Mapping[str, Any]) -> dict[str, Any]:
     """Return examples of a body by name, as `Body(openapi_examples=...)` takes them."""
     return {name: {"value": dict(value)} for name, value in named.items()}
+
+
+def with_nulls(described: Any) -> Any:
+    """Return a description with null where an example has it."""
+    if isinstance(described, dict):
+        return {name: with_nulls(value) for name, value in described.items()}
+    if isinstance(described, list):
+        return [with_nulls(value) for value in described]
+    return None if described == NULL else described
+
+
+def _marked(example: Any) -> Any:
+    if isinstance(example, dict):
+        return {name: _marked(value) for name, value in example.items()}
+    if isinstance(example, list):
+        return [_marked(value) for value in example]
+    return NULL if example is None else example

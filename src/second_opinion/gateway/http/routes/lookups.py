@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Body, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway_held
+from second_opinion.gateway.http.examples import COLLECTION, STATUS, said, shown
 from second_opinion.gateway.http.problems import answers
 from second_opinion.schemas.base import Request as Payload
 from second_opinion.schemas.collection import CollectionName
@@ -46,8 +47,17 @@ class LoadWish(Payload):
     seconds: float = Field(default=120.0, ge=1.0, le=600.0)
 
 
-@router.post("/documents/statuses", summary="How far many documents are")
-async def statuses(held: Held, principal: Reader, asked: StatusQuestion) -> StatusList:
+Asked = Annotated[
+    StatusQuestion, Body(openapi_examples=said(one={"documents": [{"collection": COLLECTION, "id": "refunds.md"}]}))
+]
+
+
+@router.post(
+    "/documents/statuses",
+    summary="How far many documents are",
+    responses={200: shown(StatusList, "Those that are known.", one=StatusList(documents=[STATUS]))},
+)
+async def statuses(held: Held, principal: Reader, asked: Asked) -> StatusList:
     """Return the statuses of up to 500 documents in one request."""
     names = [(one.collection, one.id) for one in asked.documents if principal.sees(one.collection)]
     found = await held.run(held.client.document_statuses, names) if names else {}
@@ -60,7 +70,12 @@ async def statuses(held: Held, principal: Reader, asked: StatusQuestion) -> Stat
     status_code=NO_CONTENT,
     responses=answers(404, 409),
 )
-async def begin_load(held: Held, principal: Sender, collection: Collection, wish: LoadWish) -> Response:
+async def begin_load(
+    held: Held,
+    principal: Sender,
+    collection: Collection,
+    wish: Annotated[LoadWish, Body(openapi_examples=said(minutes={"seconds": 120.0}))],
+) -> Response:
     """Let a collection do without what only readers need until the seconds are over; made where there is none."""
     principal.enter(collection)
     stores = held.parts.stores
