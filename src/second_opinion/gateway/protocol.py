@@ -15,7 +15,7 @@ from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.floor_choice import FloorGoal, FloorReplay, FloorReport, FloorSuggestion
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import Filter
-from second_opinion.schemas.trace import Judgement, Trace
+from second_opinion.schemas.trace import Judgement, Trace, TracePlace, TraceSummary
 from second_opinion.schemas.verdict import QueryResult
 
 
@@ -24,6 +24,11 @@ class OpinionEvidence(Protocol):
 
     def trace(self, job_id: str) -> Trace:
         """Return the trace of a query."""
+
+    def traces(
+        self, collection: str | None = None, *, before: TracePlace | None = None, limit: int = 100
+    ) -> list[TraceSummary]:
+        """Return one line for each past query, the newest first; those behind a place in that order."""
 
     def judged(self, trace: Trace) -> dict[str, Judgement]:
         """Return the judgements of a trace's candidates, by chunk id."""

@@ -341,6 +341,7 @@ def test_past_queries_can_be_judged(client: OpinionClient, handbook: str) -> Non
     """Trace, texts, judgements, and what they say of a floor."""
     job = client.submit_query(QUESTION, collection=handbook)
     client.wait(job.job_id, timeout=PATIENCE)
+    client.query("are dogs allowed?", collection=handbook, timeout=PATIENCE)
     trace = client.evidence.trace(job.job_id)
     assert (trace.job_id, len(trace.candidates)) == (job.job_id, 3)
     assert set(client.evidence.chunks(trace)) == {one.chunk_id for one in trace.candidates}
@@ -353,6 +354,10 @@ def test_past_queries_can_be_judged(client: OpinionClient, handbook: str) -> Non
         assert time.monotonic() < until
         time.sleep(0.2)
     assert judged in list(client.evidence.judgements())
+    newest, *_ = page = client.evidence.traces(handbook, limit=2)
+    assert len(page) == 2
+    older = client.evidence.traces(handbook, before=(newest.at, newest.job_id), limit=1)
+    assert older == page[1:]
     report = client.evidence.report(handbook, floors=(0.25, 0.5))
     assert {0.25, 0.5} <= {row.floor for row in report.rows}
     assert client.evidence.replay(0.99, handbook, examples=1).floor == 0.99

@@ -198,6 +198,7 @@ async def test_a_full_gateway_says_when_to_come_back(tight: GatewayRig) -> None:
         await asyncio.sleep(0.3)
         refused = await api.post("/v2/rerank", json={"query": QUERY, "documents": many(30)})
         texts = await api.post("/rerank", json={"query": QUERY, "texts": many(30)})
+        assert "opinion_gateway_rerank_passages 280.0" in (await api.get("/metrics")).text
         assert (refused.status_code, int(refused.headers["retry-after"]) >= 1) == (429, True)
         assert (texts.status_code, texts.json()["error_type"]) == (429, "Overloaded")
         assert len((await first).json()["results"]) == 280

@@ -18,6 +18,7 @@ from second_opinion.schemas.document import AcceptOutcome, Receipt
 from second_opinion.schemas.errors import (
     AccessDenied,
     ErrorInfo,
+    GatewayStopping,
     GatewayUnavailable,
     InternalError,
     InvalidQuery,
@@ -250,6 +251,15 @@ def test_waiting_keeps_requests_open(gateway: ScriptedGateway, client: RemoteCli
     assert [one.headers["prefer"] for one in gateway.asked] == ["wait=30"] * 3
 
 
+def test_a_later_try_waits_no_longer_than_there_is_time(gateway: ScriptedGateway, client: RemoteClient) -> None:
+    """What an outage took is not waited for again."""
+    gateway.script = [job(), problem(503, "gateway_stopping", transient=True, retry_after=2), job()]
+    client.result("h1")
+    client.wait("h1", timeout=10.5)
+    first, second = (int(one.headers["prefer"].removeprefix("wait=")) for one in gateway.asked[1:])
+    assert (first, second <= 8) == (10, True)
+
+
 def test_waiting_ends_when_the_time_is_over(gateway: ScriptedGateway, client: RemoteClient) -> None:
     """The job comes back as it is, also within the last second, in which nobody keeps a request open."""
     gateway.script = [job(JobState.RERANKING)]
@@ -257,6 +267,18 @@ def test_waiting_ends_when_the_time_is_over(gateway: ScriptedGateway, client: Re
     assert client.wait("h1", timeout=0.5).state is JobState.RERANKING
     assert 0.4 < time.monotonic() - began < 5.0
     assert 2 <= len(gateway.asked) <= 8
+
+
+def test_waiting_outlasts_an_outage_as_long_as_there_is_time(gateway: ScriptedGateway, client: RemoteClient) -> None:
+    """A wait has its own time; when that is over the outage is told."""
+    away = problem(503, "gateway_stopping", retry_after=0.3)
+    gateway.script = [job(), away]
+    client.result("h1")
+    began = time.monotonic()
+    with pytest.raises(GatewayStopping):
+        client.wait("h1", timeout=2.0)
+    assert 1.0 < time.monotonic() - began < 10.0
+    assert len(gateway.asked) > 3
 
 
 async def test_waiting_works_for_asyncio(gateway: ScriptedGateway) -> None:

@@ -25,6 +25,7 @@ class Metrics:
     Attributes:
         registry: Where they are registered; of this gateway alone.
         in_progress: Requests that are being answered.
+        reranking: Passages of callers that wait to be reranked in this process, or are being read.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,9 @@ class Metrics:
             "opinion_gateway_requests_in_progress", "Requests being answered.", registry=self.registry
         )
         self._waiting = Gauge("opinion_gateway_waiting_callers", "Callers that wait.", registry=self.registry)
+        self.reranking = Gauge(
+            "opinion_gateway_rerank_passages", "Passages that wait to be reranked here.", registry=self.registry
+        )
         self._depth = self._of_queue("messages", "Messages that wait in a queue.")
         self._oldest = self._of_queue("oldest_seconds", "Age of the oldest message that waits.")
         self._consumers = self._of_queue("consumers", "Workers that consume a queue.")
@@ -90,6 +94,7 @@ async def metrics(
 ) -> Response:
     """Return the figures of this process and of the queues; on loopback without a key, elsewhere to admins."""
     figures: Metrics = request.app.state.metrics
+    figures.reranking.set(held.rerank.waiting)
     text = figures.text(waiting=held.waiting.count, queues=await _queues(held))
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -6,6 +6,7 @@ Idempotency-Key. The others are sent again only when it is sure that the first o
 
 import asyncio
 import time
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -48,17 +49,21 @@ class Connection:
         self._known = False
         self._http = httpx.Client(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
 
-    def ask(self, request: GatewayRequest) -> httpx.Response:
+    def ask(self, request: GatewayRequest, *, until: float | None = None) -> httpx.Response:
         """Send a request and return its answer.
+
+        Args:
+            request: What to send.
+            until: The moment, of the monotonic clock, up to which to try; some seconds from now when left out.
 
         Raises:
             GatewayUnavailable: If the gateway cannot be reached, or does not answer.
             OpinionError: What the gateway tells, as the class that was raised there.
         """
-        until = time.monotonic() + (PATIENCE_SECONDS if self._known else STRANGER_SECONDS)
+        trying = until if until is not None and self._known else _patience(known=self._known)
         for attempt in count(1):
             try:
-                response = self._http.send(_built(self._http, request))
+                response = self._http.send(_built(self._http, request, until))
             except httpx.HTTPError as broke:
                 problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
             except RuntimeError:
@@ -68,7 +73,7 @@ class Connection:
                 if response.is_success:
                     return response
                 problem, again = error_of(response), True
-            pause = pause_before_retry(attempt, problem, until - time.monotonic()) if again else None
+            pause = pause_before_retry(attempt, problem, trying - time.monotonic()) if again else None
             if pause is None:
                 raise problem
             time.sleep(pause)
@@ -87,16 +92,16 @@ class AsyncConnection:
         self._known = False
         self._http = httpx.AsyncClient(base_url=self._url, headers=_headers(key), timeout=_timeout(0), limits=_limits())
 
-    async def ask(self, request: GatewayRequest) -> httpx.Response:
+    async def ask(self, request: GatewayRequest, *, until: float | None = None) -> httpx.Response:
         """Send a request and return its answer.
 
         Raises:
             OpinionError: As the other connection does.
         """
-        until = time.monotonic() + (PATIENCE_SECONDS if self._known else STRANGER_SECONDS)
+        trying = until if until is not None and self._known else _patience(known=self._known)
         for attempt in count(1):
             try:
-                response = await self._http.send(_built(self._http, request))
+                response = await self._http.send(_built(self._http, request, until))
             except httpx.HTTPError as broke:
                 problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
             except RuntimeError:
@@ -106,7 +111,7 @@ class AsyncConnection:
                 if response.is_success:
                     return response
                 problem, again = error_of(response), True
-            pause = pause_before_retry(attempt, problem, until - time.monotonic()) if again else None
+            pause = pause_before_retry(attempt, problem, trying - time.monotonic()) if again else None
             if pause is None:
                 raise problem
             await asyncio.sleep(pause)
@@ -117,7 +122,10 @@ class AsyncConnection:
         await self._http.aclose()
 
 
-def _built(http: httpx.Client | httpx.AsyncClient, request: GatewayRequest) -> httpx.Request:
+def _built(http: httpx.Client | httpx.AsyncClient, request: GatewayRequest, until: float | None) -> httpx.Request:
+    """Return a request as it is sent now: a later try is kept open no longer than there is time."""
+    if until is not None:
+        request = replace(request, wait=min(request.wait, max(0, int(until - time.monotonic()))))
     return http.build_request(
         request.method,
         request.path,
@@ -126,6 +134,10 @@ def _built(http: httpx.Client | httpx.AsyncClient, request: GatewayRequest) -> h
         headers=request.all_headers,
         timeout=_timeout(request.wait),
     )
+
+
+def _patience(*, known: bool) -> float:
+    return time.monotonic() + (PATIENCE_SECONDS if known else STRANGER_SECONDS)
 
 
 def _headers(key: str | None) -> dict[str, str]:

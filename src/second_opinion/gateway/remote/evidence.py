@@ -9,7 +9,7 @@ from second_opinion.gateway.remote.connection import Connection
 from second_opinion.gateway.remote.requests import GatewayRequest, parsed, path_of
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.floor_choice import FloorGoal, FloorReplay, FloorReport, FloorSuggestion
-from second_opinion.schemas.trace import Judgement, Trace
+from second_opinion.schemas.trace import Judgement, Trace, TracePlace, TraceSummary
 
 FLOORS: Final = tuple(step / 10 for step in range(1, 10))
 EXAMPLES: Final = 10
@@ -22,6 +22,12 @@ class TraceView(BaseModel):
     trace: Trace
     judgements: dict[str, Judgement]
     chunks: dict[str, ChunkHit]
+
+
+class TraceList(BaseModel):
+    """Past queries, the newest first."""
+
+    traces: list[TraceSummary]
 
 
 class JudgementList(BaseModel):
@@ -44,6 +50,20 @@ class RemoteEvidence:
             UnknownTrace: If there is none.
         """
         return self._view(job_id).trace
+
+    def traces(
+        self, collection: str | None = None, *, before: TracePlace | None = None, limit: int = 100
+    ) -> list[TraceSummary]:
+        """Return one line for each past query, the newest first; those behind a place in that order.
+
+        Args:
+            collection: Of this one; of all that the key sees when left out.
+            before: Moment and job id of the last one of the page before.
+            limit: Most of them; 500 at most.
+        """
+        place = None if before is None else f"{before[0]!r}~{before[1]}"
+        query = {"collection": collection, "before": place, "limit": limit}
+        return parsed(self._connection.ask(GatewayRequest("GET", "/v1/traces", query=query)), TraceList).traces
 
     def judged(self, trace: Trace) -> dict[str, Judgement]:
         """Return the judgements of a trace's candidates, by chunk id."""

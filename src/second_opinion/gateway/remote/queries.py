@@ -67,13 +67,16 @@ class RemoteQueryCalls(SharedQueryCalls):
     def wait(self, job_id: str, *, timeout: float = 60.0) -> Job:
         """Wait for a job to end; return it as it is when `timeout` seconds are over, ended or not.
 
+        A gateway that is away meanwhile is waited for.
+
         Raises:
             UnknownJob: If there is none of this id, or its result has expired.
+            GatewayUnavailable: If the gateway is still away when the time is over.
         """
         until = time.monotonic() + timeout
         while True:
             request = _job(job_id, until)
-            job = parsed(self._connection.ask(request), Job)
+            job = parsed(self._connection.ask(request, until=until), Job)
             pause = _pause(job, request, until)
             if pause is None:
                 return job
@@ -107,7 +110,7 @@ async def wait_async(connection: AsyncConnection, job_id: str, timeout: float) -
     until = time.monotonic() + timeout
     while True:
         request = _job(job_id, until)
-        job = parsed(await connection.ask(request), Job)
+        job = parsed(await connection.ask(request, until=until), Job)
         pause = _pause(job, request, until)
         if pause is None:
             return job
