@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 
 ORDER: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WHOLE: Final = "/v1/collections/{collection}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Call:
 
     def names(self, samples: Mapping[str, Any]) -> bool:
         """Whether the call, with the sample values in it, names something of the tenant whose they are."""
-        theirs = {"collection", "job", "job_id", "document_id"} & samples.keys()
+        theirs = {"collection", "job", "job_id", "document_id", "webhook_id"} & samples.keys()
         body = self.body(samples).decode()
         return bool(self.parameters & theirs) or any(f'"{samples[name]}"' in body for name in theirs)
 
@@ -81,7 +82,7 @@ class _Values(dict[str, Any]):
 
 
 def calls_of(app: FastAPI) -> list[Call]:
-    """Return every method of every route, what only reads first, what destroys most last."""
+    """Return every method of every route, what only reads first, what takes everything else with it last."""
     described = app.openapi()
     paths, schemas = described["paths"], described["components"]["schemas"]
     found = [
@@ -89,7 +90,9 @@ def calls_of(app: FastAPI) -> list[Call]:
         for path, route in _routes(app.routes)
         for method in sorted(set(route.methods) - {"HEAD"})
     ]
-    return sorted(found, key=lambda call: (ORDER.index(call.method), -call.path.count("/"), call.path))
+    return sorted(
+        found, key=lambda call: (ORDER.index(call.method), call.path == WHOLE, -call.path.count("/"), call.path)
+    )
 
 
 def _routes(routes: Any) -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from second_opinion.gateway.http.app import make_app
 from second_opinion.pipeline.ports import no_guard
 from second_opinion.schemas.document import document_key
 from second_opinion.schemas.messages import RerankCandidates, RunQuery
+from second_opinion.schemas.webhook import Webhook
 from second_opinion.workers.bootstrap import callers, index_parts, rerank_parts, retrieve_parts
 from second_opinion.workers.tasks.rerank import rerank_candidates
 from second_opinion.workers.tasks.retrieve import run_query
@@ -84,6 +85,8 @@ def _fill(client: Client, system: System) -> dict[str, Any]:
     assert answered is not None
     chunk = (*answered.kept, *answered.dropped)[0].chunk_id
     client.evidence.judge(job.job_id, chunk, relevant=True)
+    webhook = Webhook.make("https://quokka.example/opinion", THEIRS, created_by="local", now=time.time())
+    client.parts.webhooks.create(webhook)
     return {
         "collection": THEIRS,
         "job": job.job_id,
@@ -93,6 +96,7 @@ def _fill(client: Client, system: System) -> dict[str, Any]:
         "id": "d-1",
         "ids": ["d-1"],
         "chunk": chunk,
+        "webhook_id": webhook.id,
         "name": "index.html",
         # What else has to be said for a request to be whole.
         "floor": 0.4,
@@ -200,4 +204,5 @@ def state_of(world: World) -> Any:
             client.document_chunks("d-1", collection=THEIRS),
             client.result(world.samples["job"]),
             list(client.evidence.judgements(THEIRS)),
+            [one for one in client.parts.webhooks.listed() if one.collection == THEIRS],
         )

@@ -22,7 +22,7 @@ class Known:
     """What was read of the store.
 
     Attributes:
-        keys: The keys that nobody has revoked, by id; expired ones too.
+        keys: All keys by id, revoked and expired ones too: whoever sends one of those need not be looked up again.
         asked_at: Unix seconds before the store was asked.
     """
 
@@ -50,7 +50,8 @@ class Keyring:
         Raises:
             StoreUnavailable: If that cannot be known: nobody is let in then.
         """
-        return not (await self._fresh(self._clock.now() - FRESH_SECONDS)).keys
+        known = await self._fresh(self._clock.now() - FRESH_SECONDS)
+        return all(key.revoked_at is not None for key in known.keys.values())
 
     async def is_valid(self, key_id: str) -> bool:
         """Return whether a key of this id is neither revoked nor expired.
@@ -90,6 +91,6 @@ class Keyring:
             if known is not None and since > now - FRESH_SECONDS:
                 await asyncio.sleep(max(0.0, known.asked_at + PAUSE_SECONDS - now))
             asked_at = self._clock.now()
-            keys = {key.id: key for key in await self._read() if key.revoked_at is None}
+            keys = {key.id: key for key in await self._read()}
             self._known = known = Known(keys, asked_at)
             return known

@@ -70,6 +70,10 @@ async def test_a_revoked_key_is_out_once_what_is_known_is_old(rig: Rig) -> None:
     rig.clock.advance(FRESH_SECONDS + 0.1)
     assert await rig.keys.find(made.token) is None
     assert await rig.keys.is_empty()
+    listings = rig.store.listings
+    for _ in range(20):
+        assert await rig.keys.find(made.token) is None
+    assert rig.store.listings == listings
 
 
 async def test_an_expired_key_is_out_to_the_second_and_still_says_that_keys_are_wanted(rig: Rig) -> None:
