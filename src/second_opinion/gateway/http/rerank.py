@@ -8,14 +8,14 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
+from second_opinion.gateway.http.rerank_load import REQUESTS_AT_ONCE, Load
 from second_opinion.pipeline.ports import Calibration, Guard, PassageReader, QueryReader, TimedReranker
 from second_opinion.schemas.errors import (
     DeadlineExceeded,
@@ -24,7 +24,6 @@ from second_opinion.schemas.errors import (
     JobCancelled,
     NotFound,
     OpinionError,
-    Overloaded,
     RelevanceMissing,
     RerankUnavailable,
     UnknownReranker,
@@ -34,12 +33,6 @@ log = structlog.get_logger(__name__)
 
 SLICE: Final = 32
 """Passages that a request gives to the engine at a time; then others have their turn."""
-REQUESTS_AT_ONCE: Final = 64
-FIRST_GUESS: Final = 0.03
-"""Seconds for a pair, until one has been measured."""
-MEMORY: Final = 2_000
-"""Pairs over which the pace is measured."""
-LONGEST_WAIT: Final = 300.0
 ANY_RERANKER: Final = "rerank"
 """Programs written for a provider name that provider's model: a name that begins so means the one that is here."""
 
@@ -127,7 +120,7 @@ class RerankDesk:
     ) -> None:
         self._open_rerankers = open_rerankers
         self._seconds = seconds
-        self._load = _Load(most_passages)
+        self._load = Load(most_passages)
         self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="rerank")
         self._opening = threading.Lock()
         self._opened: dict[str, ServedReranker] = {}
@@ -262,57 +255,6 @@ class RerankDesk:
                 self._opened = {one.name: one for one in self._open_rerankers()}
                 log.info("rerankers_opened", names=list(self._opened), seconds=round(time.monotonic() - began, 3))
             return self._opened
-
-
-class _Load:
-    """How much is waiting, how fast it goes, and so how long whoever is refused had better wait."""
-
-    def __init__(self, most_passages: int) -> None:
-        self._most = most_passages
-        self._lock = threading.Lock()
-        self._requests = 0
-        self.passages = 0
-        self._pairs = 1.0
-        self._seconds = FIRST_GUESS
-        self._mark = 0.0
-        self._reading = 0
-
-    def take(self, passages: int) -> None:
-        with self._lock:
-            full = self._requests > 0 and self.passages + passages > self._most
-            if full or self._requests >= REQUESTS_AT_ONCE:
-                wait = min(LONGEST_WAIT, max(1.0, math.ceil(self.passages * self._seconds / self._pairs)))
-                raise Overloaded(
-                    f"{self.passages:,} passages of {self._requests} requests are waiting to be reranked",
-                    retry_after=wait,
-                )
-            self._requests += 1
-            self.passages += passages
-
-    def give_back(self, passages: int) -> None:
-        with self._lock:
-            self._requests -= 1
-            self.passages -= passages
-
-    @contextmanager
-    def measured(self, pairs: int) -> Iterator[None]:
-        """Count the pairs that the body reads, and the time in which anything was read at all."""
-        with self._lock:
-            if self._reading == 0:
-                self._mark = time.monotonic()
-            self._reading += 1
-        read = 0
-        try:
-            yield
-            read = pairs
-        finally:
-            with self._lock:
-                now = time.monotonic()
-                self._seconds += now - self._mark
-                self._pairs += read
-                self._mark, self._reading = now, self._reading - 1
-                if self._pairs > MEMORY:
-                    self._pairs, self._seconds = self._pairs / 2, self._seconds / 2
 
 
 def _within(question: RerankQuestion, reranker: TimedReranker) -> list[str]:
