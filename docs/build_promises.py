@@ -65,8 +65,31 @@ PROMISES = (
     ),
     Promise(
         "What a frozen worker does when it wakes changes nothing",
-        "SIGSTOP and SIGCONT",
-        "tests/acceptance/test_rescued_query.py",
+        "SIGSTOP in the middle of work, which another does meanwhile, and SIGCONT",
+        "tests/acceptance/test_frozen_workers.py",
+        "frozen",
+    ),
+    Promise(
+        "A message that comes again has no second effect",
+        "each message five times, shuffled and at once",
+        "tests/faults/test_one_effect.py",
+        "one_effect",
+    ),
+    Promise(
+        "What a killed worker held is taken up before what came later",
+        "SIGKILL with 2,000 documents, or hundreds of queries, behind",
+        "tests/acceptance/test_rescued_first.py",
+    ),
+    Promise(
+        "What was sent by task name is not lost with the worker that had it in its hands",
+        "SIGKILL of an intake worker with full hands",
+        "tests/acceptance/test_killed_intake.py",
+    ),
+    Promise(
+        "What cannot be read ends no worker and is accounted for",
+        "malformed payloads for every task; raw garbage in every queue",
+        "tests/acceptance/test_malformed.py",
+        "malformed",
     ),
     Promise(
         "A worker that runs out of memory, or hangs in native code, is replaced, and its work is done",
@@ -87,6 +110,17 @@ PROMISES = (
         "The same holds for every order of events that a scheduler can make",
         "crashes at every external call, messages lost, doubled and reordered, by seed",
         "tests/simulation/test_simulation.py",
+        "simulation",
+    ),
+    Promise(
+        "The same holds for every order of calls",
+        "sent, delivered, delivered again, crashed, lost, rescued, swept, cancelled and read, in any order",
+        "tests/unit/pipeline/ingest/test_protocol_model.py",
+    ),
+    Promise(
+        "An outage fails no document",
+        "Elasticsearch refuses writes more often than a document may fail",
+        "tests/integration/ingest/test_bad_input.py",
     ),
     Promise(
         "These checks find damage where there is some",
@@ -109,7 +143,9 @@ def _last(name: str | None) -> str:
     if name is None:
         return "short form only"
     path = RESULTS / f"{name}.json"
-    return _told(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else NOT_YET
+    if not path.exists():
+        return NOT_YET
+    return _TELLERS.get(name, _told)(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _told(result: Mapping[str, Any]) -> str:
@@ -136,16 +172,62 @@ def _told(result: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def _told_simulation(result: Mapping[str, Any]) -> str:
+    seeds, crashes = result["seeds"], result["crash_points"]
+    return (
+        f"{result['environment']['date']}: {seeds['seeds']:,} seeds with {seeds['faults']:,} faults in "
+        f"{seeds['calls']:,} calls: broken promises {seeds['broken_promises']}; a crash at each of "
+        f"{crashes['calls']:,} calls, before and after it, and at {crashes['pairs']:,} pairs: broken promises "
+        f"{crashes['broken_promises']}; bound: broken seeds below {seeds['bound_on_broken_seeds']:.2g}"
+    )
+
+
+def _told_one_effect(result: Mapping[str, Any]) -> str:
+    same = "equal to" if result["hash"] == result["hash_of_the_serial_model"] else "NOT equal to"
+    return (
+        f"{result['date']}, seed {result['seed']}: {result['messages']:,} messages, {result['deliveries']:,} "
+        f"deliveries by {result['threads']} threads on the doubles: index {same} the serial model's, "
+        f"orphans {result['orphans']}; "
+        f"{result['queries']:,} queries, {result['query_deliveries']:,} deliveries: results changed "
+        f"{result['results_changed']}, other than the model's {result['results_other_than_the_models']}"
+    )
+
+
+def _told_frozen(result: Mapping[str, Any]) -> str:
+    thaws = result["thaws"]
+    still = ", ".join(f"{one['role']} {one['stood_still']:.0f} s with {one['held']} in its hands" for one in thaws)
+    changed = sum(len(one["changed"]) for one in thaws)
+    return f"{result['date']}: {still}; records and jobs changed after the thaw: {changed}"
+
+
+def _told_malformed(result: Mapping[str, Any]) -> str:
+    codes = _counts(result["ended_by_code"])
+    return (
+        f"{result['date']}, seed {result['seed']}: {result['messages']:,} payloads; dead workers "
+        f"{result['dead_workers']}; ended {result['ended']:,} of {result['messages_besides_the_beats']:,} that can be "
+        f"told from the beat's ({codes})"
+    )
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _how() -> str:
     return """
-The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`, and
-`python -m second_opinion.testing.simulation`. Abandoned work is sent again to the front of its queue, before all that
-waits (`tests/acceptance/test_rescued_first.py`); in runs before 22 November 2026 it went to the back.
+The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
+`./do bench simulation`, `./do bench one_effect`, `./do bench frozen` and `./do bench malformed`. Abandoned work is sent
+again to the front of its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in kills before
+22 November 2026 it went to the back.
 """
+
+
+_TELLERS = {
+    "simulation": _told_simulation,
+    "one_effect": _told_one_effect,
+    "frozen": _told_frozen,
+    "malformed": _told_malformed,
+}
 
 
 if __name__ == "__main__":
