@@ -6,7 +6,6 @@ the content security policy among them.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,14 +43,10 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The system's Chromium; where it is missing, CI installs it and others skip."""
+    """The system's Chromium. Where it is missing, these tests are skipped; in CI that is a failure (`./do test` has it)."""
     found = shutil.which("chromium")
     if found is None and os.environ.get("CI") == "true":
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "-qq", "update"], check=True, timeout=300)
-            subprocess.run(["apt-get", "-qq", "install", "-y", "chromium"], check=True, timeout=900)
-        found = shutil.which("chromium")
-        assert found, "chromium is missing and could not be installed"
+        pytest.fail("chromium is missing, and CI tests the page")
     if found is None:
         pytest.skip("chromium is missing: apt-get install chromium")
     return found

@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 QUESTIONS = (
     "ibuprofen dosage for children",
-    "how long may opened medicine be kept?",
     "how do I reset the password of my router?",
 )
 FLOORS = tuple(step / 100 for step in range(101))

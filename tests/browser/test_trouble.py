@@ -120,22 +120,35 @@ def test_a_query_that_expires_is_failed_and_not_refused(visit: Visit) -> None:
     expect(page.locator(".verdict.refused")).to_have_count(0)
 
 
-def test_a_gateway_that_wants_a_key_asks_for_it(visitor: Visitor, stack: System) -> None:
+@pytest.fixture
+def closed(stack: System) -> Iterator[Served]:
+    """A gateway with indices of its own: once a key exists, no gateway on the same indices lets anybody in without."""
+    prefix = f"{stack.environment['OPINION_INDEX_PREFIX']}-keys"
+    system = replace(stack, environment={**stack.environment, "OPINION_INDEX_PREFIX": prefix})
+    with serving(system, gateway_require_keys=True) as made:
+        yield made
+    system.remove_indices()
+
+
+def test_a_gateway_that_wants_a_key_asks_for_it(visitor: Visitor, closed: Served) -> None:
     """Without a key nothing but the form is shown; a wrong one is told; a right one is kept for the browser tab."""
-    with serving(stack, gateway_require_keys=True) as closed:
-        visit = visitor(url=closed.url)
-        page = visit.open()
-        form = page.get_by_label("Key", exact=True)
-        form.fill("so_0000000000000000_wrong")
-        page.get_by_role("button", name="Enter").click()
-        expect(page.locator(".empty")).to_contain_text("not, or no longer, valid")
-        form.fill(_key(closed))
-        page.get_by_role("button", name="Enter").click()
-        visit.ask()
-        page.reload()
-        expect(page.locator(".verdict.answered")).to_be_visible()
-        page.get_by_role("link", name="Ingest").click()
-        expect(page.get_by_text("has not the scope ingest")).to_be_visible()
+    visit = visitor(url=closed.url)
+    page = visit.open()
+    form = page.get_by_label("Key", exact=True)
+    form.fill("so_0000000000000000_wrong")
+    page.get_by_role("button", name="Enter").click()
+    expect(page.locator(".empty")).to_contain_text("not, or no longer, valid")
+    form.fill(_key(closed))
+    page.get_by_role("button", name="Enter").click()
+    expect(page.get_by_role("heading", name="Nothing is indexed yet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Nothing is indexed yet")).to_be_visible()
+    page.get_by_role("link", name="Ingest").click()
+    expect(page.get_by_text("has not the scope ingest")).to_be_visible()
+    page.get_by_role("button", name="Keys, theme and access").click()
+    page.get_by_role("button", name="Forget the key").click()
+    page.keyboard.press("Escape")
+    expect(form).to_be_visible()
 
 
 def _key(closed: Served) -> str:

@@ -106,10 +106,6 @@ export const onceKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map
 
 export const part = encodeURIComponent;
 
-// Ids of documents may hold slashes, which belong to the path; everything else is escaped.
-export const documentPath = (collection, id) =>
-  `/v1/collections/${part(collection)}/documents/${id.split("/").map(part).join("/")}`;
-
 export function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return given.length ? `?${new URLSearchParams(given)}` : "";

@@ -25,6 +25,7 @@ export function Header() {
         ${known && html`<${CollectionChoice} />`}
         ${known && html`<span class="model" title=${`${known.reranker ?? "no reranker has said what it serves"}, calibration ${known.calibration ?? "none"}`}>${known.reranker ? short(known.reranker) : "no reranker yet"}${known.calibration ? ` · ${known.calibration}` : ""}</span>`}
         <${Health} />
+        <${ThemeButton} />
         <button type="button" class="plain" aria-label="Keys, theme and access" onClick=${() => (helpIsOpen.value = true)}>?</button>
       </div>
     </header>
@@ -51,6 +52,15 @@ function Health() {
   const { state, parts } = health.value;
   const words = parts.length ? `${HEALTH[state]}: ${parts.join(", ")}` : HEALTH[state];
   return html`<span class="health ${state}" role="status" title=${words}><span class="shape" aria-hidden="true"></span><span class=${state === "ok" || state === "unknown" ? "visually-hidden" : ""}>${words}</span></span>`;
+}
+
+// The system's theme, then the other ones, and around again.
+function ThemeButton() {
+  const names = Object.keys(THEMES);
+  const next = names[(names.indexOf(theme.value) + 1) % names.length];
+  return html`<button type="button" class="plain" aria-label=${`Theme: ${THEMES[theme.value].toLowerCase()}`} title=${`Theme: ${THEMES[theme.value].toLowerCase()}`} onClick=${() => chooseTheme(next)}>
+    <svg class="theme ${theme.value}" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6" /><path d="M8 2a6 6 0 0 1 0 12Z" /></svg>
+  </button>`;
 }
 
 function Help() {

@@ -29,10 +29,11 @@ export const savedFloor = computed(() => chosen.value?.overrides?.floor ?? about
 export async function enter() {
   try {
     const known = await call("/v1/about");
-    const listed = await call("/v1/collections");
+    const listed = known.key.scopes.includes("query") ? await call("/v1/collections") : { collections: [] };
     batch(() => {
       about.value = known;
-      collections.value = listed.collections ?? listed;
+      collections.value = listed.collections;
+      settle(listed.collections);
       needsKey.value = false;
       refused.value = null;
     });
@@ -44,9 +45,14 @@ export async function enter() {
   }
 }
 
+// Without a word of the address, a collection that is there is better than the default that is not.
+function settle(known) {
+  const asked = new URLSearchParams(location.search).has("collection");
+  if (!asked && known.length && !known.some((one) => one.name === collection.value)) collection.value = known[0].name;
+}
+
 export async function refreshCollections() {
-  const listed = await call("/v1/collections");
-  collections.value = listed.collections ?? listed;
+  collections.value = (await call("/v1/collections")).collections;
 }
 
 export async function useKey(key) {

@@ -3,8 +3,8 @@ import { html, useEffect, useLayoutEffect, useRef } from "../vendor.js";
 import * as asking from "../asking.js";
 import * as route from "../route.js";
 import { Icon, ProblemNotice } from "../notices.js";
-import { chosen, collections } from "../session.js";
-import { LoadSamples } from "../ingest/samples.js";
+import { chosen, collections, may } from "../session.js";
+import { DropZone } from "../ingest/drop.js";
 import { Rail } from "./rail.js";
 import { FloorSlider } from "./slider.js";
 import { Candidates } from "./table.js";
@@ -124,13 +124,11 @@ function useRejudgedMark(verdict) {
 }
 
 function Start() {
+  if (!may("query")) return html`<p class="quiet">This key has not the scope query, so nothing can be asked here.</p>`;
   if (!collections.value.length) {
     return html`
-      <section class="empty">
-        <h2>Nothing is indexed yet</h2>
-        <p>Drop files on the <a href="?tab=ingest" onClick=${toIngest}>Ingest</a> tab, or begin with a dozen sample leaflets.</p>
-        <${LoadSamples} primary />
-      </section>
+      <section class="empty"><h2>Nothing is indexed yet</h2><p>Begin with files of your own, or with a dozen sample leaflets.</p></section>
+      <${DropZone} collection=${route.collection.value} onTake=${() => (route.tab.value = "ingest")} />
     `;
   }
   return html`
@@ -140,9 +138,4 @@ function Start() {
       <p class="quiet"><kbd>/</kbd> to the question · <kbd>?</kbd> all keys</p>
     </section>
   `;
-}
-
-function toIngest(event) {
-  event.preventDefault();
-  route.tab.value = "ingest";
 }

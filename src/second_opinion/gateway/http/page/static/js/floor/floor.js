@@ -5,7 +5,7 @@ import { useLoaded } from "../loading.js";
 import { ProblemNotice } from "../notices.js";
 import * as route from "../route.js";
 import { SaveFloor, replayWords } from "../saving.js";
-import { savedFloor } from "../session.js";
+import { may, savedFloor } from "../session.js";
 import { count, plural, share } from "../words.js";
 import { Comparison } from "./compare.js";
 import { Histogram } from "./histogram.js";
@@ -18,6 +18,11 @@ const GRID = Array.from({ length: 19 }, (_, step) => (step + 1) / 20);
 const SETTLED_MS = 300;
 
 export function Floor() {
+  if (!may("query")) return html`<p class="quiet">This key has not the scope query, so past questions cannot be shown.</p>`;
+  return html`<${Past} />`;
+}
+
+function Past() {
   const collection = route.collection.value;
   const floor = route.floor.value ?? savedFloor.value;
   const settled = useSettled(floor);

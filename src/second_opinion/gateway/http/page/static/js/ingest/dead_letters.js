@@ -5,7 +5,8 @@ import { Dialog, ProblemNotice } from "../notices.js";
 import { announce, may } from "../session.js";
 import { ago, plural } from "../words.js";
 import { useLoaded, useRefresh } from "../loading.js";
-import { change, entryFor, followed } from "./sending.js";
+import { change, entryFor } from "./entries.js";
+import { follow } from "./following.js";
 
 const PAGE = 50;
 
@@ -60,7 +61,7 @@ const nothingYet = (problem) => {
 function again(receipt) {
   const entry = entryFor({ name: receipt.document_id, size: null }, receipt.collection);
   change(entry, { id: receipt.document_id, state: "accepted", note: "tried again" });
-  followed(entry).catch((problem) => change(entry, { state: "failed", error: problem }));
+  follow(entry);
 }
 
 function Letter({ one, onRetry, onPurge }) {

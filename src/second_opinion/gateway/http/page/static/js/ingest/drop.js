@@ -5,12 +5,13 @@ import { LoadSamples } from "./samples.js";
 import { fromFiles, holdsLines, send } from "./sending.js";
 import { sendLines } from "./lines.js";
 
-export function DropZone({ collection }) {
+export function DropZone({ collection, onTake = () => {} }) {
   const [over, setOver] = useState(false);
   const chooser = useRef(null);
   if (!may("ingest")) return html`<section class="card"><h2>Documents of ${collection}</h2><p class="quiet">This key has not the scope ingest, so nothing can be added here.</p></section>`;
   const take = (list) => {
     const given = [...list];
+    onTake();
     send(fromFiles(given.filter((file) => !holdsLines(file.name))), collection);
     for (const file of given.filter((one) => holdsLines(one.name))) sendLines(file, collection);
   };

@@ -1,7 +1,7 @@
 // The files of this visit, each with where it is.
 import { html } from "../vendor.js";
 import { bytes, plural } from "../words.js";
-import { files, forgetEnded } from "./sending.js";
+import { files, forgetEnded } from "./entries.js";
 
 const SHOWN = 200;
 const STATES = {

@@ -10,7 +10,7 @@ import { DeadLetters } from "./dead_letters.js";
 import { DropZone } from "./drop.js";
 import { Files } from "./files.js";
 import { Queues } from "./queues.js";
-import { files } from "./sending.js";
+import { files } from "./entries.js";
 
 export function Ingest() {
   const collection = route.collection.value;
@@ -24,7 +24,8 @@ export function Ingest() {
   return html`
     <${DropZone} collection=${collection} />
     <${Files} />
-    ${stats.problem && !stats.value && html`<${ProblemNotice} problem=${stats.problem} retry=${stats.reload} />`}
+    ${!may("query") && html`<p class="quiet">This key has not the scope query, so what is in ${collection} cannot be shown.</p>`}
+    ${may("query") && stats.problem && !stats.value && html`<${ProblemNotice} problem=${stats.problem} retry=${stats.reload} />`}
     ${stats.value && html`<${Stats} stats=${stats.value} collection=${collection} />`}
     ${stats.value && html`<${DeadLetters} collection=${collection} news=${`${stats.value.documents?.failed} ${settled}`} onChange=${stats.reload} />`}
     ${may("admin") && html`<${Queues} />`}

@@ -1,6 +1,6 @@
 // Files with a document a line: sent in slices, so that neither side holds the whole, with a receipt for each line.
 import { problemOf, send as request } from "../api.js";
-import { change, entryFor } from "./sending.js";
+import { change, entryFor } from "./entries.js";
 
 const SHOWN_REJECTIONS = 5;
 const SLICE_LINES = 500;

@@ -5,7 +5,7 @@ import { may, refreshCollections } from "../session.js";
 import * as route from "../route.js";
 import { send } from "./sending.js";
 
-export function LoadSamples({ primary = false }) {
+export function LoadSamples() {
   const [problem, setProblem] = useState(null);
   const load = async () => {
     setProblem(null);
@@ -20,7 +20,7 @@ export function LoadSamples({ primary = false }) {
   };
   return html`
     <div class="buttons">
-      <button type="button" class=${primary ? "primary" : null} disabled=${!may("ingest")} onClick=${load}>Load the samples</button>
+      <button type="button" disabled=${!may("ingest")} onClick=${load}>Load the samples</button>
     </div>
     ${!may("ingest") && html`<p class="quiet">This key has not the scope ingest.</p>`}
     ${problem && html`<p class="error-text" role="alert">${problem.message}</p>`}

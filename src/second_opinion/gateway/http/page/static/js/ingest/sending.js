@@ -1,35 +1,19 @@
-// Files on their way into the index: read, sent, accepted, and followed until readers see them.
-import { call, documentPath, isAborted } from "../api.js";
-import { signal } from "../vendor.js";
+// Files on their way to the gateway: read, sent, accepted.
+import { call, isAborted } from "../api.js";
+import { change, entryFor } from "./entries.js";
+import { follow } from "./following.js";
 
-const AT_ONCE = 4;
-const WAIT_SECONDS = 20;
-const FOLLOWED_SECONDS = 900;
+const AT_ONCE = 3;
 const TRIES = 20;
 const TEXT_TYPES = { txt: "text/plain", text: "text/plain", md: "text/markdown", markdown: "text/markdown" };
 const OTHER_TYPES = { pdf: "application/pdf", html: "text/html", htm: "text/html", docx: "application/vnd.openxmlformats-officedocument.wordprocessingml.document" };
 const TITLE_LIMIT = 200;
 const FIRST_LINE_LIMIT = 100;
 
-// {name, size, collection, state, chunks, error, note}, in the order in which they were dropped.
-export const files = signal([]);
-let serial = 0;
-
 const suffix = (name) => name.split(".").at(-1).toLowerCase();
 export const holdsLines = (name) => ["jsonl", "ndjson"].includes(suffix(name));
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1_000));
-
-export function forgetEnded() {
-  files.value = files.value.filter((one) => !["searchable", "failed", "sent"].includes(one.state));
-}
-
-// A new entry for something on its way.
-export function entryFor({ name, size, body }, collection) {
-  const entry = { key: (serial += 1), name, size, collection, state: "waiting", body };
-  files.value = [...files.value, entry];
-  return entry;
-}
 
 // Sends documents, a few at once; `body` of each is read only when its turn comes.
 export async function send(documents, collection) {
@@ -77,11 +61,6 @@ function base64(bytes) {
   return btoa(parts.join(""));
 }
 
-export function change(entry, what) {
-  Object.assign(entry, what);
-  files.value = files.value.map((one) => (one.key === entry.key ? { ...one, ...what } : one));
-}
-
 async function bring(entry) {
   try {
     change(entry, { state: "sending", error: null });
@@ -89,24 +68,10 @@ async function bring(entry) {
     const receipt = await patiently(entry, () => call("/v1/documents", { method: "POST", body }));
     if (receipt.error) throw receipt.error;
     change(entry, { id: body.id, state: "accepted", note: receipt.outcome === "unchanged" ? "unchanged" : "" });
-    // Whoever waits for its index worker holds up nobody who is still to be sent.
-    followed(entry).catch((problem) => failed(entry, problem));
+    follow(entry);
   } catch (problem) {
-    failed(entry, problem);
+    change(entry, { state: "failed", waits: null, error: { message: problem.detail || problem.message, hint: problem.hint } });
   }
-}
-
-// Follows a document that was sent, or tried again, until it is searchable or failed.
-export async function followed(entry) {
-  const until = Date.now() + FOLLOWED_SECONDS * 1_000;
-  while (Date.now() < until) {
-    const status = await patiently(entry, () => call(documentPath(entry.collection, entry.id), { wait: WAIT_SECONDS }));
-    if (status.state === "failed") throw status.error ?? { message: "It failed." };
-    if (status.searchable && status.current) return change(entry, { state: "searchable", chunks: status.chunks });
-    change(entry, { state: status.attempts ? "indexing" : "accepted", error: status.error });
-    await pause(0.5);
-  }
-  return change(entry, { note: "still waiting for an index worker" });
 }
 
 // What may pass is tried again when the gateway says, and said meanwhile.
@@ -124,5 +89,3 @@ async function patiently(entry, attempt) {
     }
   }
 }
-
-const failed = (entry, problem) => change(entry, { state: "failed", waits: null, error: { message: problem.detail || problem.message, hint: problem.hint } });
