@@ -269,6 +269,12 @@ async def test_errors_are_told_as_tei_tells_them(api: httpx.AsyncClient, change:
     assert refused.json()["error"]
 
 
+async def test_the_other_form_is_recognised(api: httpx.AsyncClient) -> None:
+    """Servers of both forms are found under this path: who sends the other one hears where it is taken."""
+    refused = await api.post("/rerank", json={"query": QUERY, "documents": DOCUMENTS})
+    assert (refused.status_code, "/v2/rerank" in refused.json()["error"]) == (422, True)
+
+
 async def test_long_texts_are_cut_where_that_is_allowed(api: httpx.AsyncClient) -> None:
     """`truncate` has the beginning read."""
     answered = await api.post("/rerank", json={"query": QUERY, "texts": ["word " * 900], "truncate": True})

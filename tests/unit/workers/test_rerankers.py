@@ -23,7 +23,13 @@ from second_opinion.testing.jobs import MemoryJobs
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.queue import MemoryQueue
 from second_opinion.workers.definitions import RerankerDefinition
-from second_opinion.workers.rerankers import OpenedReranker, SharedLimits, open_reranker, open_rerankers
+from second_opinion.workers.rerankers import (
+    OpenedReranker,
+    SharedLimits,
+    open_local_rerankers,
+    open_reranker,
+    open_rerankers,
+)
 from second_opinion.workers.settings import Settings
 
 FAR = {"kind": "http", "model": "some/model", "options": {"url": "http://127.0.0.1:9/rerank", "scale": "logit"}}
@@ -54,6 +60,24 @@ def test_without_settings_the_bundled_one_is_served(tmp_path: Path) -> None:
     record = found.record(at=1.0)
     assert (record.name, record.storage_id) == ("bundled", f"bundled:{record.key.reranker}")
     assert len(record.canaries) > 0
+
+
+def test_a_gateway_opens_what_runs_beside_it_alone(tmp_path: Path) -> None:
+    """Of the rerankers that workers serve, those on ONNX Runtime, in their order; without one the bundled."""
+    local = {"kind": "onnx", "model": str(model_folder("bundled", "reranker")), "options": {"threads": 1}}
+    rerankers = json.dumps({"far": FAR, "mine": local})
+
+    def names(**choices: str) -> list[str]:
+        opened = open_local_rerankers(settings_with(tmp_path, rerankers=rerankers, model_threads=1, **choices))
+        for one in opened:
+            assert one.calibration.source is CalibrationSource.SHIPPED
+            one.close()
+        return [one.name for one in opened]
+
+    assert names() == ["bundled"]
+    assert names(reranker="far") == ["bundled"]
+    assert names(reranker="far", reranker_fallbacks="mine") == ["mine"]
+    assert names(reranker="mine", reranker_fallbacks="far,bundled") == ["mine", "bundled"]
 
 
 @pytest.mark.parametrize("form", ["text", "json", "toml"])

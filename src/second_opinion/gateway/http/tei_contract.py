@@ -1,8 +1,8 @@
 """The rerank contract of Text Embeddings Inference: what is asked, what is answered, and how errors are told."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from second_opinion.gateway.http.rerank import Ranking, RerankQuestion
@@ -36,6 +36,13 @@ class TeiRequest(BaseModel):
     )
     raw_scores: bool = Field(default=False, description="Answer with the model's logits instead of relevance.")
     return_text: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_this_form(cls, body: Any) -> Any:
+        if isinstance(body, dict) and "documents" in body and "texts" not in body:
+            raise InvalidQuery("`texts` are taken here, not `documents`", hint="Send `documents` to /v2/rerank.")
+        return body
 
     def question(self) -> RerankQuestion:
         """Return what is asked.
