@@ -43,7 +43,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The system's Chromium. Where it is missing these tests are skipped; in CI, where `./do test` has it, they fail."""
+    """The system's Chromium. Without it these tests are skipped; in CI, where `./do test` installs it, they fail."""
     found = shutil.which("chromium")
     if found is None and os.environ.get("CI") == "true":
         pytest.fail("chromium is missing, and CI tests the page")
