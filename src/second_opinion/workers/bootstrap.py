@@ -98,10 +98,12 @@ class Callers:
     clock: SystemClock
     admission: Admission
     figures: QueueReader
+    register: RedisWorkers
 
     def close(self) -> None:
         """Give the connections back."""
         self.jobs.close()
+        self.register.close()
         self.stores.connection.close()
 
 
@@ -311,11 +313,12 @@ def callers(settings: Settings) -> Callers:
     """Return what callers and the intake worker work with; no model is loaded."""
     stores, jobs, queue = open_elasticsearch(settings), open_jobs(settings), open_queue(settings)
     admission = open_admission(settings, queue)
+    register = open_workers(settings)
     figures = QueueReader(
         QueueParts(
             length=queue.length,
             front=queue.front,
-            workers=open_workers(settings),
+            workers=register,
             jobs=jobs,
             documents=stores.documents,
             clock=SystemClock(),
@@ -324,6 +327,7 @@ def callers(settings: Settings) -> Callers:
     return Callers(
         admission=admission,
         figures=figures,
+        register=register,
         stores=stores,
         # What was sent by name is in Redis already: to refuse it now would lose it.
         documents=Acceptance(ingest_stores(stores, queue), ingest_policy(settings)),

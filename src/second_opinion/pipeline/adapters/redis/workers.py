@@ -33,6 +33,10 @@ class RedisWorkers:
             pipe.expire(key, int(REMEMBERED_SECONDS))
             pipe.execute()
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def last_seen(self, queue: str) -> dict[str, float]:
         """Return when the workers of a queue were last seen (Unix seconds)."""
         since = self._clock.now() - REMEMBERED_SECONDS

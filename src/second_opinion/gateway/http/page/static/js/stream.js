@@ -79,7 +79,7 @@ async function listen(jobId, place, { onStage, signal }) {
         const said = JSON.parse(event.data);
         if (event.event === "end") return said;
         if (event.event === "stage") onStage(said);
-        if (event.event === "error") throw new Problem(said);
+        if (event.event === "problem") throw new Problem(said);
       }
     }
   } finally {
