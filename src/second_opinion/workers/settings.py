@@ -177,8 +177,9 @@ class Settings(BaseSettings):
     request, or with one that is loaded when it starts."""
     gateway_rerank_seconds: Seconds = 120.0
     """Seconds that such a request may take."""
-    gateway_rerank_passages: int = Field(default=10_000, ge=1, le=1_000_000)
-    """Most passages that may wait for it at once; a request that finds more there is told when to come back."""
+    gateway_rerank_passages: int = Field(default=20_000, ge=1, le=1_000_000)
+    """Most passages, of all requests, that may wait for it at once; beyond it callers are told when to come back. One
+    request may bring 10,000."""
 
     state_dir: Path = Field(default_factory=default_state_dir)
     """Folder of the local stack: servers, pids, ports, logs."""
