@@ -67,7 +67,7 @@ def main(url: str) -> None:
             page.get_by_role("button", name="Explain").click()
             page.locator(".explanation").wait_for()
             _take(page, "page-why.png", at=".why")
-            _go(page, f"{url}/?tab=floor&floor=0.3")
+            _go(page, f"{url}/?tab=floor&floor=0.6")
             _take(page, "page-floor.png")
         with _page(browser, color_scheme="dark") as page:
             others = jobs["which side effects does ibuprofen have?"]

@@ -58,7 +58,7 @@ function Health() {
 function ThemeButton() {
   const names = Object.keys(THEMES);
   const next = names[(names.indexOf(theme.value) + 1) % names.length];
-  return html`<button type="button" class="plain" aria-label=${`Theme: ${THEMES[theme.value].toLowerCase()}`} title=${`Theme: ${THEMES[theme.value].toLowerCase()}`} onClick=${() => chooseTheme(next)}>
+  return html`<button type="button" class="plain themes" aria-label=${`Theme: ${THEMES[theme.value].toLowerCase()}`} title=${`Theme: ${THEMES[theme.value].toLowerCase()}`} onClick=${() => chooseTheme(next)}>
     <svg class="theme ${theme.value}" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6" /><path d="M8 2a6 6 0 0 1 0 12Z" /></svg>
   </button>`;
 }

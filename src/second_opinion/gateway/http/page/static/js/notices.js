@@ -35,8 +35,9 @@ export function ProblemNotice({ problem, retry, trace }) {
 const titleOf = (problem) => problem.title || "Something went wrong";
 const sentenceOf = (problem) => {
   const fields = (problem.errors ?? []).map((one) => `${one.field}: ${one.message}`).join("; ");
-  return [problem.detail || problem.message, fields].filter(Boolean).join(" ");
+  return [sentence(problem.detail || problem.message), sentence(fields)].filter(Boolean).join(" ");
 };
+const sentence = (words) => (words ? `${words[0].toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}` : "");
 
 function useCountdown(problem, retry) {
   const wait = problem.transient && retry ? Math.ceil(problem.retry_after ?? 10) : 0;

@@ -48,7 +48,7 @@ function QueryBox({ busy }) {
   return html`
     <form class="query" onSubmit=${submit} role="search">
       <label for="question" class="visually-hidden">Question</label>
-      <textarea id="question" ref=${box} rows="1" maxlength="4000" placeholder="Ask ${route.collection.value} something" value=${asking.draft.value} onInput=${(event) => (asking.draft.value = event.target.value)} onKeyDown=${typed}></textarea>
+      <textarea id="question" ref=${box} rows="1" maxlength="4000" placeholder=${`Ask a question of ${route.collection.value}`} value=${asking.draft.value} onInput=${(event) => (asking.draft.value = event.target.value)} onKeyDown=${typed}></textarea>
       ${busy
         ? html`<button type="button" onClick=${asking.cancel}>Cancel</button>`
         : html`<button type="submit" class="primary" disabled=${!asking.draft.value.trim()}>Ask</button>`}
