@@ -182,6 +182,15 @@ def test_both_clients_refuse_documents_in_the_same_words(
     assert found == told(lambda: direct.submit_document(document))
 
 
+def test_a_gateway_takes_smaller_documents_and_says_so(remote: RemoteClient, name: str) -> None:
+    """What is above its limit for a line is refused by name, and what stands beside it is taken."""
+    documents = [{"id": "large", "text": "word " * 2_100_000}, {"id": "small", "text": "word"}]
+    large, small = remote.submit_documents([{**one, "collection": name} for one in documents])
+    assert small.outcome is AcceptOutcome.ACCEPTED
+    assert large.error is not None
+    assert (large.error.code, "10,000,000" in large.error.message) == ("document_too_large", True)
+
+
 def test_a_bad_document_does_not_stop_the_others(client: OpinionClient, name: str) -> None:
     """Receipts come in the order of the documents."""
     documents: list[dict[str, Any]] = [{"id": str(n), "text": f"number {n}", "collection": name} for n in range(130)]
