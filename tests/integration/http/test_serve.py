@@ -1,5 +1,6 @@
 """`opinion serve` as a process: how it starts, how it is refused, how it ends."""
 
+import http.client
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from second_opinion.gateway.http import server
+from second_opinion.gateway.http.app import make_app
 from tests.acceptance.conftest import System, wait_until
 from tests.conftest import Servers
 from tests.integration.http.conftest import system_of
@@ -135,6 +138,41 @@ def test_a_port_that_is_taken_is_told(bare_system: System) -> None:
     assert refused.returncode == 4, refused.stderr
     assert "cannot listen on 127.0.0.1" in refused.stderr
     assert "--port 0" in refused.stderr
+
+
+def test_a_connection_without_a_whole_request_is_closed(bare_system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a header holds no place for ever; a request that is being answered may take as long as it takes."""
+    monkeypatch.setattr(server, "SILENT_SECONDS", 1.0)
+    bare_system.opinion("collections", "set", "handbook", "--floor", "0.5")
+    begun, app = threading.Event(), make_app(bare_system.settings)
+    running = server.make_server(app, begun.set)
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        assert begun.wait(30)
+        with (
+            socket.create_connection(address, timeout=20) as silent,
+            socket.create_connection(address, timeout=20) as half,
+            httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=60.0) as caller,
+        ):
+            half.sendall(b"GET /v1/about HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+            job = caller.post("/v1/queries", json={"text": "who?", "collection": "handbook"}).json()["job_id"]
+            waited = caller.get(f"/v1/queries/{job}", headers={"Prefer": "wait=5"})
+            assert (waited.status_code, waited.json()["state"]) == (200, "queued")
+            busy = http.client.HTTPConnection(*address, timeout=20)
+            until = time.monotonic() + 3.0
+            while time.monotonic() < until:
+                busy.request("GET", "/healthz")
+                assert busy.getresponse().read() == b'{"status":"ok"}'
+                time.sleep(0.02)
+            busy.close()
+            assert silent.recv(100) == b""
+            assert half.recv(100) == b""
+    finally:
+        running.should_exit = True
+        thread.join(30)
 
 
 @pytest.fixture(scope="module")

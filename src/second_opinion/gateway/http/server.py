@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from second_opinion.gateway.http.access import is_loopback
 from second_opinion.gateway.http.app import make_app
@@ -25,6 +26,8 @@ BEAT_SECONDS: Final = 5.0
 KEEP_ALIVE_SECONDS: Final = 20
 CONNECTIONS: Final = 1_000
 """Beyond so many at once uvicorn answers 503 by itself: waiting callers hold one each."""
+SILENT_SECONDS: Final = 40.0
+"""How long a connection may be open without a whole request; above `KEEP_ALIVE_SECONDS`."""
 BACKLOG: Final = 512
 
 
@@ -41,12 +44,17 @@ def serve(settings: Settings, *, listening: Callable[[str], object] = lambda _ur
     """
     configure_logging(settings)
     app = make_app(settings)
-    held: Gateway = app.state.gateway
-    require_keys(held)
+    require_keys(app.state.gateway)
     listener = _bind(settings)
     # Describing everything takes a second, for which the first who asks would keep all others waiting.
     app.openapi()
-    server = _Server(
+    make_server(app, lambda: listening(url_of(listener))).run(sockets=[listener])
+
+
+def make_server(app: FastAPI, listening: Callable[[], object]) -> uvicorn.Server:
+    """Return the server of an application; `listening` is called once it takes requests."""
+    held: Gateway = app.state.gateway
+    return _Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -55,14 +63,13 @@ def serve(settings: Settings, *, listening: Callable[[str], object] = lambda _ur
             # The address of a caller decides whether they are let in, so nobody may write it into a header.
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, int(settings.shutdown_grace_seconds)),
+            timeout_graceful_shutdown=max(1, int(held.settings.shutdown_grace_seconds)),
             limit_concurrency=CONNECTIONS,
             backlog=BACKLOG,
         ),
         held,
-        lambda: listening(url_of(listener)),
+        listening,
     )
-    server.run(sockets=[listener])
 
 
 def require_keys(held: Gateway) -> None:
@@ -119,7 +126,7 @@ class _Server(uvicorn.Server):
         self._held = held
         self._listening = listening
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._beat: asyncio.Task[None] | None = None
+        self._beats: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take requests, and say so."""
@@ -127,9 +134,10 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self.started:
             self._listening()
+            self._beats.append(asyncio.create_task(self._close_silent()))
             ready_file = self._held.settings.ready_file
             if ready_file is not None:
-                self._beat = asyncio.create_task(_keep_fresh(ready_file))
+                self._beats.append(asyncio.create_task(_keep_fresh(ready_file)))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's form
         """Begin to stop, and end well; a second signal does not wait any longer."""
@@ -140,13 +148,30 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking requests and let those that have begun end."""
-        if self._beat is not None:
-            self._beat.cancel()
+        for beat in self._beats:
+            beat.cancel()
         await super().shutdown(sockets)
         ready_file = self._held.settings.ready_file
         if ready_file is not None:
             with suppress(OSError):
                 await asyncio.to_thread(ready_file.unlink, missing_ok=True)
+
+    async def _close_silent(self) -> None:
+        """Close connections on which no request is whole for long: uvicorn waits for ever for the end of a header."""
+        seen: dict[Any, tuple[Any, float]] = {}
+        while True:
+            await asyncio.sleep(SILENT_SECONDS / 4)
+            now, before = asyncio.get_running_loop().time(), seen
+            seen = {}
+            for connection in list(self.server_state.connections):
+                request = getattr(connection, "cycle", None)
+                if request is not None and not request.response_complete:
+                    continue
+                # The last whole request is the same as before, or there was none: nothing came in between.
+                last, since = before.get(connection, (request, now))
+                seen[connection] = (request, since if last is request else now)
+                if now - seen[connection][1] >= SILENT_SECONDS:
+                    connection.transport.close()
 
 
 async def _keep_fresh(ready_file: Path) -> None:
