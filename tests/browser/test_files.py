@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import Error
 
 from tests.browser.conftest import Visit
 from tests.integration.http.conftest import Served
@@ -59,3 +60,12 @@ def test_no_frame_and_no_script_of_others_gets_in(visit: Visit) -> None:
     assert page.title() != "owned"
     assert reached is False
     assert visit.left == []
+
+
+def test_a_request_that_would_leave_this_machine_is_stopped_and_noticed(visit: Visit) -> None:
+    """What every other test here relies on: nothing gets away, and what tried is named."""
+    visit.open()
+    with pytest.raises(Error, match="ERR_FAILED"):
+        visit.page.goto("http://elsewhere.invalid/nothing")
+    assert visit.left == ["http://elsewhere.invalid/nothing"]
+    visit.left.clear()
