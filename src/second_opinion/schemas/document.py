@@ -114,8 +114,8 @@ def _scalar_type(value: MetadataScalar) -> str:
 class DocumentRef(Record):
     """One operation on one document: K and g."""
 
-    key: str
-    target: str
+    key: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    target: Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
 class DeletionInput(Request):

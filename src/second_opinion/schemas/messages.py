@@ -1,14 +1,17 @@
 """Messages between callers and workers: ids only, in the imperative, each with its schema version."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.usage import RerankerUsage
 
 REQUEST_ID_LENGTH: Final = 64
+
+MessageId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+"""An id that a store can be asked for: there, and writable as UTF-8."""
 
 
 class Message(Versioned):
@@ -54,7 +57,7 @@ class IndexDocuments(Message):
 class RunQuery(Message):
     """Retrieve the candidates of one job."""
 
-    job_id: str
+    job_id: MessageId
 
 
 class RerankCandidates(Message):
@@ -65,7 +68,7 @@ class RerankCandidates(Message):
         usage: What asking rerankers has cost it by then.
     """
 
-    job_id: str
+    job_id: MessageId
     waits: int = Field(default=0, ge=0)
     usage: tuple[RerankerUsage, ...] = ()
 
