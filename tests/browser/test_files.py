@@ -24,6 +24,16 @@ def test_the_page_is_served_with_a_strict_policy(served_page: Served) -> None:
     assert not re.search(r"<script>|<style|\son\w+=|style=|https?://", answer.text)
 
 
+def test_every_module_is_named_in_the_page(served_page: Served) -> None:
+    """A browser asks for all of them at once; each that is named is there."""
+    with served_page.http() as http:
+        named = re.findall(r'modulepreload" href="([^"]+)"', http.get("/").text)
+        assert {http.get(name).status_code for name in named} == {200}
+    assert len(named) == len(set(named)) > 30
+    assert "/assets/js/main.js" in named
+    assert "/assets/js/theme.js" not in named
+
+
 def test_a_file_that_is_known_is_not_sent_again(served_page: Served) -> None:
     """What may change is asked for again and answered 304; what has its hash in its name is kept for good."""
     with served_page.http() as http:
