@@ -8,42 +8,26 @@ every job is compared before and after the thaw.
 
 import argparse
 import sys
-import tempfile
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from malformed import environment  # noqa: E402
+from faulty_system import faulty_system  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
-from tests.acceptance.conftest import System  # noqa: E402
+from system import add_server_arguments  # noqa: E402
 from tests.faults.frozen import FROZEN, Freezer, start_all  # noqa: E402
-
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 
 def main() -> None:
     """Freeze each role in turn and keep what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=90.0)
-    parser.add_argument("--elasticsearch-url", help="an Elasticsearch that runs already")
-    parser.add_argument("--redis-url", help="a database of a Redis that runs already, for this run alone")
+    add_server_arguments(parser)
     options = parser.parse_args()
     told = environment_of(["frozen.py", "--seconds", f"{options.seconds:g}"])
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        elasticsearch, redis = options.elasticsearch_url, options.redis_url
-        if not (elasticsearch and redis):
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            plan = servers.up({})
-            elasticsearch, redis = plan.elasticsearch_url, plan.broker_url
-        system = System(folder=folder, environment=environment(folder, elasticsearch, redis))
-        stack.callback(system.remove_indices)
-        stack.callback(system.stop_all)
+    with faulty_system(options, "frozen") as system:
         start_all(system)
         freezer, thaws = Freezer(system, options.seconds), []
         for role in FROZEN:

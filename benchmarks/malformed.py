@@ -9,21 +9,19 @@ come in well-formed envelopes, spread over all tasks; each task has to end with 
 import argparse
 import json
 import sys
-import tempfile
 import time
-import uuid
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from faulty_system import faulty_system  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
+from system import add_server_arguments  # noqa: E402
 from tests.acceptance.conftest import System  # noqa: E402
 from tests.faults.malformed_traffic import Counted, send_malformed  # noqa: E402
 
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 from second_opinion.workers.routing import ROLES  # noqa: E402
 
 PORTION = 5_000
@@ -35,36 +33,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--elasticsearch-url", help="an Elasticsearch that runs already")
-    parser.add_argument("--redis-url", help="a database of a Redis that runs already, for this run alone")
+    add_server_arguments(parser)
     options = parser.parse_args()
     told = environment_of(["malformed.py", "--messages", str(options.messages), "--seed", str(options.seed)])
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        elasticsearch, redis = options.elasticsearch_url, options.redis_url
-        if not (elasticsearch and redis):
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            plan = servers.up({})
-            elasticsearch, redis = plan.elasticsearch_url, plan.broker_url
-        system = System(folder=folder, environment=environment(folder, elasticsearch, redis))
-        stack.callback(system.remove_indices)
-        stack.callback(system.stop_all)
+    with faulty_system(options, "malformed") as system:
         write_result("malformed", {**told, **run(system, options.messages, options.seed)})
-
-
-def environment(folder: Path, elasticsearch_url: str, redis_url: str) -> dict[str, str]:
-    """Return the settings of a system of this run's own."""
-    return {
-        "OPINION_STATE_DIR": str(folder / "state"),
-        "OPINION_ELASTICSEARCH_URL": elasticsearch_url,
-        **dict.fromkeys(("OPINION_BROKER_URL", "OPINION_JOBS_URL", "OPINION_CACHE_URL"), redis_url),
-        "OPINION_INDEX_PREFIX": f"malformed-{uuid.uuid4().hex[:6]}",
-        "OPINION_LOG_FORMAT": "json",
-        "OPINION_LOG_LEVEL": "DEBUG",
-        "OPINION_DEAF_SECONDS": "120",
-    }
 
 
 def run(system: System, messages: int, seed: int) -> dict[str, Any]:

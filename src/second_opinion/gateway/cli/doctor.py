@@ -21,8 +21,8 @@ _ICONS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.FAIL
 def doctor(session: Session) -> int:
     """Check every part and say what to do.
 
-    Looks at settings, Elasticsearch, Redis, queues and their workers, collections, gateway and keys, models, disk and clock. The exit
-    code is 0 when nothing has failed, else 4.
+    Looks at settings, Elasticsearch, Redis, queues and their workers, collections, gateway and keys, models, disk and
+    clock. The exit code is 0 when nothing has failed, else 4.
     """
     terminal = session.terminal
     found: list[Finding] = []
