@@ -21,7 +21,8 @@ from second_opinion.schemas.errors import WebhookFailed
 from second_opinion.schemas.job import JobState
 from second_opinion.testing.builders import a_result
 from tests.acceptance.conftest import System
-from tests.integration.http.conftest import GatewayRig, gateway_on
+from tests.conftest import Servers
+from tests.integration.http.conftest import GatewayRig, gateway_on, system_of
 
 pytestmark = pytest.mark.stack
 
@@ -99,17 +100,29 @@ def finish(gateway: GatewayRig, job_id: str) -> None:
     gateway.client.parts.jobs.finish(job_id, JobState.DONE, at=time.time(), result=a_result(job_id))
 
 
+@pytest.fixture(scope="module")
+def own_system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Indices of this module: other gateways of the shared ones would tell its webhooks, too."""
+    with system_of(servers, tmp_path_factory.mktemp("webhooks")) as made:
+        client = made.client()
+        for name in ("handbook", "secrets"):
+            client.set_collection(name)
+        client.close()
+        yield made
+
+
 @pytest.fixture
-def nothing_left(shared_system: System) -> Iterator[None]:
-    """Webhooks of a test are removed behind it."""
-    yield
-    client = shared_system.client()
+def bare_system(own_system: System) -> Iterator[System]:
+    """Those indices; keys and webhooks that a test makes are gone behind it."""
+    yield own_system
+    client = own_system.client()
+    for key in client.parts.api_keys.listed():
+        client.parts.api_keys.revoke(key.id, at=0.0)
     for one in client.parts.webhooks.listed():
         client.parts.webhooks.remove(one.id)
     client.close()
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_an_address_is_told_when_a_query_ends(bare_system: System, receiver: Receiver) -> None:
     """Once, signed, and only of its own collection; what has arrived is not kept."""
     async with gateway_on(bare_system, webhook_allow_private=True) as gateway, gateway.caller() as api:
@@ -137,7 +150,6 @@ async def test_an_address_is_told_when_a_query_ends(bare_system: System, receive
         assert len(receiver.heard) == 1
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_what_fails_is_tried_again_and_redirects_are_not_followed(
     bare_system: System, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +166,6 @@ async def test_what_fails_is_tried_again_and_redirects_are_not_followed(
         assert {path for path, _, _ in receiver.heard} == {"/hook"}
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_a_gateway_that_ends_leaves_it_to_the_next(
     bare_system: System, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +184,6 @@ async def test_a_gateway_that_ends_leaves_it_to_the_next(
         assert told == [f"{kept['webhook']['id']}.{job_id}"]
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_addresses_of_this_machine_are_refused(gateway: GatewayRig, api: httpx.AsyncClient) -> None:
     """When they are registered, if that can be seen; unknown collections and further fields too."""
     for url in ("http://127.0.0.1:80/", "https://10.1.2.3/", "https://localhost/"):
@@ -193,7 +203,6 @@ async def test_addresses_of_this_machine_are_refused(gateway: GatewayRig, api: h
         assert (await caller.get(f"/v1/webhooks/{hidden[0].id}/deliveries")).status_code == 404
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_a_revoked_key_hears_nothing_more(bare_system: System, receiver: Receiver) -> None:
     """What its holder registered is told nothing from then on; a collection that goes takes its webhooks with it."""
     async with gateway_on(bare_system, webhook_allow_private=True) as gateway:
