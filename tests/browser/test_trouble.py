@@ -35,7 +35,7 @@ def redis_gate(stack: System) -> Iterator[Gate]:
 
 @pytest.fixture
 def behind_gate(stack: System, redis_gate: Gate) -> Iterator[Served]:
-    """A gateway whose Redis can go away."""
+    """A gateway whose Redis can go away. Tests ask for it before their visitor, so that it outlives the visits."""
     database = stack.environment["OPINION_JOBS_URL"].rsplit("/", 1)[1]
     redis = f"{redis_gate.url.replace('http', 'redis')}/{database}"
     urls = dict.fromkeys(("OPINION_BROKER_URL", "OPINION_JOBS_URL", "OPINION_CACHE_URL"), redis)
@@ -44,7 +44,7 @@ def behind_gate(stack: System, redis_gate: Gate) -> Iterator[Served]:
 
 
 def test_redis_gone_is_told_with_what_still_works_and_asking_goes_on_by_itself(
-    visitor: Visitor, behind_gate: Served, redis_gate: Gate
+    behind_gate: Served, redis_gate: Gate, visitor: Visitor
 ) -> None:
     """The error names the part, a countdown runs, traces still open; once Redis is back the question is answered."""
     visit = visitor(url=behind_gate.url)
@@ -130,7 +130,7 @@ def closed(stack: System) -> Iterator[Served]:
     system.remove_indices()
 
 
-def test_a_gateway_that_wants_a_key_asks_for_it(visitor: Visitor, closed: Served) -> None:
+def test_a_gateway_that_wants_a_key_asks_for_it(closed: Served, visitor: Visitor) -> None:
     """Without a key nothing but the form is shown; a wrong one is told; a right one is kept for the browser tab."""
     visit = visitor(url=closed.url)
     page = visit.open()
