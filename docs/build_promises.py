@@ -217,8 +217,8 @@ def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
 `./do bench simulation`, `./do bench one_effect`, `./do bench frozen` and `./do bench malformed`. Abandoned work is sent
-again to the front of its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in kills before
-22 November 2026 it went to the back.
+again to the front of its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in the
+kills on record it still went to the back.
 """
 
 
