@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from record import environment_of, write_result  # noqa: E402
-from tests.faults import editions  # noqa: E402
+from tests.faults import shelf  # noqa: E402
 from tests.faults.storm import REDIS, USUAL, Outcome, Plan, Storm  # noqa: E402
 
 from second_opinion.ops.stack import LocalStack  # noqa: E402
@@ -34,7 +34,7 @@ def say(line: str) -> None:
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return what the arguments ask for."""
     real = options.data.is_dir()
-    works = editions.real_texts(options.data, options.documents) if real else editions.own_words(options.documents)
+    works = shelf.real_texts(options.data, options.documents) if real else shelf.own_words(options.documents)
     return Plan(
         works,
         kills=options.kills,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from second_opinion.schemas.document import DocumentRecord, DocumentState
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.ledger import GONE, Account
 
 Text = Callable[[int, int], str]
@@ -84,7 +84,7 @@ def check(account: Account, seen: Observed, text: Text, *, jobs_may_vanish: bool
 def _check_work(
     found: Findings, record: DocumentRecord, allowed: set[int], chunks: Sequence[SeenChunk], text: Text
 ) -> None:
-    work = editions.number(record.document_id)
+    work = shelf.number(record.document_id)
     committed = {one.write_set: one.chunks for one in record.committed.values()}
     orphans = Counter(chunk.write_set for chunk in chunks if chunk.write_set not in committed)
     found.orphaned += [f"work {work}: {count} chunks of {one}, which nobody sees" for one, count in orphans.items()]
@@ -125,7 +125,7 @@ def _check_edition(  # noqa: PLR0917 - one fact each
 
 
 def _check_contents(found: Findings, record: DocumentRecord, contents: set[str]) -> None:
-    work = editions.number(record.document_id)
+    work = shelf.number(record.document_id)
     wanted = set() if record.state is DocumentState.DELETED else {record.target}
     if record.state is not DocumentState.DELETED and not wanted <= contents:
         found.lost.append(f"work {work}: what was sent is missing")

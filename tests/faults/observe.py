@@ -13,7 +13,7 @@ from second_opinion.pipeline.adapters.elasticsearch import Connection, IndexName
 from second_opinion.schemas.document import DocumentRecord
 from second_opinion.schemas.errors import UnknownJob
 from second_opinion.schemas.job import Job
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.checker import Observed, SeenChunk
 
 
@@ -27,7 +27,7 @@ class Observer:
     def records(self, query: dict[str, Any] | None = None) -> dict[int, DocumentRecord]:
         """Return the records of works, all or those of a query, by number."""
         found = [DocumentRecord.model_validate(one) for one in self._all(self._names.documents, query)]
-        return {editions.number(one.document_id): one for one in found}
+        return {shelf.number(one.document_id): one for one in found}
 
     def leased(self, *, extraction: bool) -> list[DocumentRecord]:
         """Return the records that somebody holds the lease of."""
@@ -41,12 +41,12 @@ class Observer:
 
     def chunks(self) -> Iterator[SeenChunk]:
         """Yield every chunk of the collection."""
-        for one in self._all(f"{self._names.chunks(editions.COLLECTION)}"):
+        for one in self._all(f"{self._names.chunks(shelf.COLLECTION)}"):
             yield SeenChunk(
-                work=editions.number(one["document_id"]),
+                work=shelf.number(one["document_id"]),
                 write_set=one["write_set"],
                 ordinal=one["ordinal"],
-                edition=one["metadata"][editions.EDITION],
+                edition=one["metadata"][shelf.EDITION],
                 text=one["text"],
                 start=one["start"],
                 end=one["end"],

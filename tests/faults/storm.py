@@ -16,12 +16,12 @@ from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.checker import Findings, check
-from tests.faults.editions import Works
 from tests.faults.ledger import Ledger, read
 from tests.faults.observe import Observer
 from tests.faults.rescue import RescueWatch
+from tests.faults.shelf import Works
 from tests.faults.traffic import Asker, Caller, Writer
 from tests.faults.victims import OwnRedis, WorkerProcess
 
@@ -204,8 +204,7 @@ class Storm:
         plan, ledger = self._plan, Ledger(self._ledger_file)
         # What is sent by name is waited for; whatever else is sent does not wait for that.
         shares = [
-            [one for one in range(len(plan.works)) if editions.sent_by_name(one) is by_name]
-            for by_name in (False, True)
+            [one for one in range(len(plan.works)) if shelf.sent_by_name(one) is by_name] for by_name in (False, True)
         ]
         writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, observer, plan.room) for own in shares]
         askers = [

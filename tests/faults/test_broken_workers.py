@@ -14,7 +14,7 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.routing import ACCEPT, ROLES
 from tests.conftest import Servers
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.faulty_worker import FAULTS, WITH_MODELS
 from tests.faults.storm import QUICK, Plan, Storm
 from tests.faults.victims import WorkerProcess
@@ -26,7 +26,7 @@ AGAIN_SECONDS = 30.0
 ENDS_ON_A_PATH = 2
 PATIENCE_SECONDS = 300.0
 SEND_AGAIN_SECONDS = 3.0
-WORKS = editions.own_words(400)
+WORKS = shelf.own_words(400)
 
 
 class Hospital:
@@ -72,21 +72,21 @@ class Hospital:
 
     def _next(self, kind: str) -> int:
         fits = {
-            "plain": lambda work: not editions.sent_by_name(work) and not editions.sent_as_bytes(work),
-            "by name": lambda work: editions.sent_by_name(work) and not editions.sent_as_bytes(work),
-            "bytes": lambda work: editions.sent_as_bytes(work) and not editions.sent_by_name(work),
+            "plain": lambda work: not shelf.sent_by_name(work) and not shelf.sent_as_bytes(work),
+            "by name": lambda work: shelf.sent_by_name(work) and not shelf.sent_as_bytes(work),
+            "bytes": lambda work: shelf.sent_as_bytes(work) and not shelf.sent_by_name(work),
         }[kind]
         return next(work for work in self._works if fits(work))
 
     def _are_searchable(self, *works: int) -> bool:
         try:
-            return all(self._client.document_status(editions.name(work)).current for work in works)
+            return all(self._client.document_status(shelf.name(work)).current for work in works)
         except OpinionError:
             return False
 
     def _is_known(self, work: int) -> bool:
         try:
-            return bool(self._client.document_status(editions.name(work)))
+            return bool(self._client.document_status(shelf.name(work)))
         except UnknownDocument:
             return False
 

@@ -6,19 +6,19 @@ from dataclasses import replace
 import pytest
 
 from second_opinion.schemas.document import DocumentRecord, DocumentState, WriteSet
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.checker import Observed, SeenChunk, check
 from tests.faults.ledger import GONE, Account
 
-WORKS = editions.own_words(2)
+WORKS = shelf.own_words(2)
 Damage = Callable[[Observed], Observed]
 
 
 def record(work: int, **changes: object) -> DocumentRecord:
     fields = {
-        "key": editions.key(work),
-        "collection": editions.COLLECTION,
-        "document_id": editions.name(work),
+        "key": shelf.key(work),
+        "collection": shelf.COLLECTION,
+        "document_id": shelf.name(work),
         "content_hash": "hash",
         "target": "g2",
         "state": DocumentState.INDEXED,

@@ -6,7 +6,7 @@ import pytest
 
 from second_opinion.workers.routing import ROLES
 from tests.conftest import Servers
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.storm import REDIS, Plan, Storm
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -18,7 +18,7 @@ RESCUED_SECONDS = 60.0
 
 def test_a_storm_of_kills_loses_and_doubles_nothing(servers: Servers, tmp_path: Path) -> None:
     """Each role and Redis are killed at random moments; afterwards the set checker finds what callers were told."""
-    plan = Plan(editions.own_words(60), kills=KILLS, seed=7, pause=(0.5, 2.0), room=40)
+    plan = Plan(shelf.own_words(60), kills=KILLS, seed=7, pause=(0.5, 2.0), room=40)
     outcome = Storm(plan, tmp_path, servers.elasticsearch_url, print).run()
     print(outcome.figures())  # noqa: T201 - shown when the test fails
     assert outcome.findings.wrong() == {}

@@ -6,7 +6,7 @@ import pytest
 
 from second_opinion.workers.routing import ROLES
 from tests.conftest import Servers
-from tests.faults import editions
+from tests.faults import shelf
 from tests.faults.storm import REDIS, Plan, Storm
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 300.0
 def test_a_rolling_restart_fails_no_query(servers: Servers, tmp_path: Path) -> None:
     """Each role is asked to stop and started again: workers end by themselves in time, every query is answered."""
     plan = Plan(
-        editions.own_words(60),
+        shelf.own_words(60),
         kills=len(ROLES),
         seed=3,
         pause=(0.5, 1.5),
@@ -37,9 +37,7 @@ def test_a_rolling_restart_fails_no_query(servers: Servers, tmp_path: Path) -> N
 
 def test_redis_lost_with_all_it_kept_loses_no_document(servers: Servers, tmp_path: Path) -> None:
     """Killed without its file, twice: every accepted document is searchable anyway; queries end, or are unknown."""
-    plan = Plan(
-        editions.own_words(60), kills=2, seed=5, pause=(2.0, 4.0), room=60, victims=(REDIS,), redis_forgets=True
-    )
+    plan = Plan(shelf.own_words(60), kills=2, seed=5, pause=(2.0, 4.0), room=60, victims=(REDIS,), redis_forgets=True)
     outcome = Storm(plan, tmp_path, servers.elasticsearch_url, print).run()
     print(outcome.figures())  # noqa: T201 - shown when the test fails
     assert (outcome.findings.wrong(), outcome.problems) == ({}, [])

@@ -19,10 +19,10 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.routing import ACCEPT
 from second_opinion.workers.settings import Settings
-from tests.faults import editions
-from tests.faults.editions import Works
+from tests.faults import shelf
 from tests.faults.ledger import GONE, Ledger
 from tests.faults.observe import Observer, digest
+from tests.faults.shelf import Works
 
 PAUSE_SECONDS: Final = 0.2
 BY_NAME_SECONDS: Final = 20.0
@@ -128,12 +128,12 @@ class Writer(Caller):
         for work, edition in editions:
             self._ledger.intend(work, edition)
             self._gone.pop(work, None)
-        payloads = [self._works.payload(work, edition) for work, edition in editions if not editions.sent_by_name(work)]
+        payloads = [self._works.payload(work, edition) for work, edition in editions if not shelf.sent_by_name(work)]
         receipts = self._insist(lambda: client.submit_documents(payloads))
         refused = [one.document_id for one in receipts if one.outcome not in GOOD]
         self.problems += [f"{one} was not accepted" for one in refused]
         for work, edition in editions:
-            if editions.sent_by_name(work):
+            if shelf.sent_by_name(work):
                 self._send_by_name(client, work, edition)
             self._editions[work] = edition
             self._ledger.acknowledge(work, edition)
@@ -153,15 +153,15 @@ class Writer(Caller):
 
     def _version(self, client: Client, work: int) -> int | None:
         try:
-            return client.document_status(editions.name(work)).source_version
+            return client.document_status(shelf.name(work)).source_version
         except UnknownDocument:
             return None
 
     def _delete(self, client: Client, work: int) -> None:
         edition = self._editions[work] + 1
-        version = {"source_version": edition} if editions.is_versioned(work) else {}
+        version = {"source_version": edition} if shelf.is_versioned(work) else {}
         self._ledger.intend(work, GONE)
-        receipt = self._insist(lambda: client.delete_document(editions.name(work), **version))
+        receipt = self._insist(lambda: client.delete_document(shelf.name(work), **version))
         if receipt.outcome not in GOOD:
             self.problems.append(f"the deletion of work {work} was {receipt.outcome}")
         self._gone[work] = time.monotonic()
@@ -201,14 +201,14 @@ class Asker(Caller):
         self.counts[f"query {job.state.value}{f' {job.error.code}' if job.error else ''}"] += 1
         editions: dict[str, set[Any]] = {}
         for one in job.result.kept if job.result else ():
-            editions.setdefault(one.document_id, set()).add(one.metadata[editions.EDITION])
+            editions.setdefault(one.document_id, set()).add(one.metadata[shelf.EDITION])
         self._check_answer(editions, begun)
 
     def _check_answer(self, editions: dict[str, set[Any]], begun: float) -> None:
         for document_id, found in editions.items():
             if len(found) > 1:
                 self.problems.append(f"an answer mixes editions {found} of {document_id}")
-            gone = [writer.deleted_before(editions.number(document_id)) for writer in self._writers]
+            gone = [writer.deleted_before(shelf.number(document_id)) for writer in self._writers]
             if any(at is not None and at < begun for at in gone):
                 self.problems.append(f"an answer shows {document_id}, which was deleted before it was asked")
 
