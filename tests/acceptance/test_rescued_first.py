@@ -34,18 +34,19 @@ def test_documents_of_a_killed_worker_come_before_two_thousand_others(system: Sy
         system.of("index")[0].kill()
         killed, held = time.monotonic(), leased(system)
         assert held
-        # The next one starts while the lease runs out, as under a supervisor; its start is not what is measured.
+        queue = CeleryTaskQueue(make_app(system.settings))
+        behind = queue.length("index")
+        wait_until(lambda: queue.length("index") > behind, LEASE_SECONDS + AFTER_LEASE_SECONDS)
+        rescued = time.monotonic() - killed - LEASE_SECONDS
+        # Only now, so that a quick machine is not through with all the others before the lease is over.
         system.start("index")
-        started = time.monotonic()
         wait_until(
             lambda: all(is_taken_up(system, one) for one in held),
             START_SECONDS,
             lambda: f"{sum(not is_taken_up(system, one) for one in held)} of {len(held)} still wait",
         )
-        seconds = time.monotonic() - max(started, killed + LEASE_SECONDS)
-        print(f"{len(held)} held, taken up after {seconds:.1f} s, {left(system)} left")  # noqa: T201 - when it fails
-        # Where a worker takes long to start, all else takes as long again.
-        assert seconds < AFTER_LEASE_SECONDS + (started - killed)
+        print(f"{len(held)} held, sent again {rescued:.1f} s after the lease, {left(system)} left")  # noqa: T201
+        assert rescued < AFTER_LEASE_SECONDS
         assert left(system) > LEAST_LEFT * WAITING
     for worker in system.of("index"):
         worker.kill()
