@@ -1,7 +1,7 @@
-"""What is read from a queue and is no message: counted and left, where it would have ended the worker.
+"""What would end a worker while it reads from its broker, and need not: items that are no messages, a lost connection.
 
-Kombu decodes what it takes from a Redis list in the worker's own event loop, and whatever is raised there ends the
-worker. Anybody who can write to Redis can so end all workers of a role with one word.
+What is no message is counted and left. Kombu decodes what it takes from a Redis list in the worker's own event loop, and
+whatever is raised there ends the worker: anybody who can write to Redis could end all workers of a role with one word.
 """
 
 from json import JSONDecodeError
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery
+from redis.exceptions import ConnectionError  # noqa: A004 - what the transport takes for a lost connection
 
 UNREADABLE: Final = "opinion:unreadable"
 """A hash in the broker's database: by queue, how many items were no messages."""
@@ -38,6 +39,13 @@ def checking(transport: type[Any]) -> type[Any]:
             except (JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
                 self.skip(next(iter(self.active_queues), ""), problem)
                 raise Empty from None
+
+        def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT002 - kombu's form
+            # A channel that is closed after its connection, with messages in its hands, wants to put them back and
+            # asks it for its address. As a lost connection that is passed over; as what it is, it ends the worker.
+            if self.connection.client is None:
+                raise ConnectionError("the connection is gone")
+            return super()._connparams(asynchronous)
 
         def skip(self, queue: str, problem: Exception) -> None:
             """Count an item that is no message."""

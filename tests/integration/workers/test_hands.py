@@ -130,3 +130,15 @@ def test_two_that_look_after_the_dead_give_each_message_back_once(bench: Bench) 
     found = [bench.hands.give_back(), RedisHands(bench.client).give_back()]
     assert found == [Returned(restored=5), Returned()]
     assert bench.waiting() == 5
+
+
+def test_a_channel_that_outlives_its_connection_is_a_lost_one(bench: Bench) -> None:
+    """Closed with a message in its hands after the broker went away, it says so, and its worker connects again."""
+    bench.send("one")
+    bench.hold("holder", ALIVE)
+    connection = bench.connections.pop()
+    channel, errors = connection.default_channel, connection.connection_errors
+    channel._disconnect_pools()
+    connection.transport.client = None
+    with pytest.raises(errors, match="the connection is gone"):
+        channel.close()
