@@ -1,7 +1,7 @@
 """What would end a worker while it reads from its broker, and need not: items that are no messages, a lost connection.
 
-What is no message is counted and left. Kombu decodes what it takes from a Redis list in the worker's own event loop, and
-whatever is raised there ends the worker: anybody who can write to Redis could end all workers of a role with one word.
+What is no message is counted and left. Kombu decodes what it takes from a Redis list in the worker's own event loop,
+and whatever is raised there ends the worker: one word pushed into a queue could end all workers of a role.
 """
 
 from json import JSONDecodeError
