@@ -78,6 +78,7 @@ def test_its_trace_can_be_judged_and_replayed(caller: httpx.Client) -> None:
     """The trace of what was asked this moment is there when it is opened, with texts; a floor above it refuses."""
     body = {"text": "how much ibuprofen may a child take?"}
     job = caller.post("/v1/queries", json=body, headers={"Prefer": "wait=60"}).json()
+    wait_until(lambda: caller.get(f"/v1/traces/{job['job_id']}").status_code == 200, 30)
     opened = caller.get(f"/v1/traces/{job['job_id']}").json()
     first = opened["trace"]["candidates"][0]
     assert "ibuprofen" in opened["chunks"][first["chunk_id"]]["text"].lower()

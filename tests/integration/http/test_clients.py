@@ -39,6 +39,7 @@ from second_opinion.schemas.explanation import Fate
 from second_opinion.schemas.floor_choice import FloorGoal
 from second_opinion.schemas.job import JobState
 from second_opinion.schemas.verdict import Outcome
+from tests.acceptance.conftest import wait_until
 from tests.conftest import Servers
 from tests.integration.http.conftest import Served, serving, system_of
 
@@ -130,8 +131,9 @@ def test_a_document_becomes_searchable(client: OpinionClient, name: str) -> None
 
 
 def test_documents_are_listed_by_id(client: OpinionClient, handbook: str) -> None:
-    """All of them, those behind one, those in one state."""
-    assert [one.document_id for one in client.documents(collection=handbook)] == ["dogs.md", "refunds.md", "tea.md"]
+    """All of them, those behind one, those in one state; what was written this moment may take a second."""
+    expected = ["dogs.md", "refunds.md", "tea.md"]
+    wait_until(lambda: [one.document_id for one in client.documents(collection=handbook)] == expected, PATIENCE)
     assert [one.document_id for one in client.documents(collection=handbook, after="refunds.md")] == ["tea.md"]
     assert list(client.documents(collection=handbook, state="failed")) == []
 
@@ -381,7 +383,12 @@ async def test_documents_can_be_awaited(awaited: AsyncClient, name: str) -> None
     async with awaited.bulk_load(name):
         sent = await awaited.submit_document(id="x", collection=name, text="Some words.")
         assert (await awaited.wait_document("x", collection=name, timeout=PATIENCE)).target == sent.target
-    assert [one.document_id for one in await awaited.documents(collection=name)] == ["x"]
+    for _ in range(300):  # A list may be a second behind.
+        listed = [one.document_id for one in await awaited.documents(collection=name)]
+        if listed:
+            break
+        await asyncio.sleep(0.1)
+    assert listed == ["x"]
     assert len(await awaited.document_chunks("x", collection=name)) == 1
     await awaited.delete_document("x", collection=name)
     with pytest.raises(UnknownDocument):

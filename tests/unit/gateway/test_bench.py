@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from second_opinion.workers.settings import load_settings
 from tests.unit.gateway.conftest import MemorySystem
 
 QUESTIONS = ["embed", "rerank"]
@@ -38,6 +39,10 @@ def test_bench_says_that_it_leaves_another_bi_encoder_out(
     monkeypatch.setenv(
         "OPINION_EMBEDDER", json.dumps({"kind": "sentence-transformers", "model": "x", "revision": "y", "dims": 8})
     )
-    done = system.opinion("bench", "--seconds", "0")
+    load_settings.cache_clear()
+    try:
+        done = system.opinion("bench", "--seconds", "0")
+    finally:
+        load_settings.cache_clear()
     assert done.exit_code == 0
     assert "not measured" in done.stderr
