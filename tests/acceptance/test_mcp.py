@@ -89,6 +89,7 @@ async def test_an_assistant_that_may_adds_and_deletes(samples: System) -> None:
     async with assistant(samples, "--allow-ingest") as writer:
         added = await writer.call_tool("submit_document", sent)
         found = await writer.call_tool("search", question)
+        await asyncio.sleep(2.0)  # A list may be a second behind.
         listed = await writer.call_tool("list_documents", {"limit": 200})
         await writer.call_tool("delete_document", {"document_id": "parking"})
         gone = await writer.call_tool("search", question)
