@@ -1,5 +1,6 @@
 """SIGKILL of an intake worker: what was sent by task name and is nowhere else comes to another within seconds."""
 
+import signal
 import time
 
 import pytest
@@ -14,6 +15,7 @@ MESSAGES = 400
 DOCUMENTS = 10
 TRIES = 5
 AFTER_DEATH_SECONDS = 30.0
+IDLE_SECONDS = 2.5
 
 
 def test_messages_of_a_killed_intake_worker_are_taken_up_again(system: System) -> None:
@@ -30,6 +32,33 @@ def test_messages_of_a_killed_intake_worker_are_taken_up_again(system: System) -
         wait_until(lambda: int(broker.llen("intake")) == 0, 120)  # type: ignore[arg-type] # not awaited
         names = [("default", f"note/{number}") for number in range(MESSAGES * DOCUMENTS)]
         wait_until(lambda: len(client.document_statuses(names)) == len(names), 60)
+    worker.kill()
+
+
+@pytest.mark.parametrize("thaws", [False, True])
+def test_a_message_that_came_to_a_worker_at_a_standstill_is_taken_up_by_another(system: System, *, thaws: bool) -> None:
+    """It waits at Redis when it is stopped, so the next message is its own; whether it comes back or not."""
+    if not system.of("maintenance"):
+        system.start("maintenance")
+    (still,) = system.start("intake")
+    time.sleep(IDLE_SECONDS)
+    still.process.send_signal(signal.SIGSTOP)
+    app = Celery(broker=system.environment["OPINION_BROKER_URL"])
+    app.send_task(ACCEPT, queue="intake", args=[{"documents": [{"id": f"still/{thaws}", "text": "A note."}]}])
+    app.close()
+    broker = redis.Redis.from_url(system.environment["OPINION_BROKER_URL"], decode_responses=True)
+    wait_until(lambda: bool(list(broker.scan_iter(match="taken.intake:*"))), 2)
+    system.start("intake")
+    with system.client() as client:
+        wait_until(lambda: bool(client.document_statuses([("default", f"still/{thaws}")])), AFTER_DEATH_SECONDS)
+        found = client.document_status(f"still/{thaws}")
+        if thaws:
+            still.process.send_signal(signal.SIGCONT)
+            wait_until(lambda: not in_hands_of_others(broker, 0), AFTER_DEATH_SECONDS)
+            time.sleep(IDLE_SECONDS)
+            assert client.document_status(f"still/{thaws}") == found
+    for worker in system.of("intake"):
+        worker.kill()
 
 
 def send_all(system: System) -> None:

@@ -222,7 +222,7 @@ def open_jobs(settings: Settings) -> RedisJobs:
 
 def open_hands(settings: Settings) -> RedisHands:
     """Return what knows the messages that workers hold."""
-    client = connect(settings.broker_url.get_secret_value(), timeout=settings.redis_timeout)
+    client = connect(settings.broker_url.get_secret_value(), timeout=settings.redis_timeout, decode=False)
     return RedisHands(client, namespace=settings.index_prefix)
 
 

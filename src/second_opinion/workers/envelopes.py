@@ -4,13 +4,14 @@ What is no message is counted and left. Kombu decodes what it takes from a Redis
 and whatever is raised there ends the worker: one word pushed into a queue could end all workers of a role.
 """
 
-from json import JSONDecodeError
 from queue import Empty
 from typing import Any, Final
 
 import structlog
 from celery import Celery
 from redis.exceptions import ConnectionError  # noqa: A004 - what the transport takes for a lost connection
+
+from second_opinion.workers.taking import UNREADABLE_ITEM, keeping
 
 UNREADABLE: Final = "opinion:unreadable"
 """A hash in the broker's database: by queue, how many items were no messages."""
@@ -32,11 +33,11 @@ class CheckingCelery(Celery):
 def checking(transport: type[Any]) -> type[Any]:
     """Return a transport's own kind (plain, TLS or Sentinel) that gives consumers nothing but messages."""
 
-    class CheckingChannel(transport.Channel):  # type: ignore[misc, name-defined] # whichever the address asks for
+    class CheckingChannel(keeping(transport.Channel)):  # type: ignore[misc] # whichever the address asks for
         def _brpop_read(self, **options: Any) -> Any:
             try:
                 return super()._brpop_read(**options)
-            except (JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+            except UNREADABLE_ITEM as problem:
                 self.skip(next(iter(self.active_queues), ""), problem)
                 raise Empty from None
 

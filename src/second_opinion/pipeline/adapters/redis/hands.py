@@ -2,11 +2,12 @@
 
 Kombu keeps the messages that a worker has taken and not acknowledged in one hash for all workers, and gives them back
 by their age alone, after the longest time that any task may take. Here each holder has a hash of its own, and says
-every few seconds that it lives. Of one that has not said so for long, all goes back to the front of its queue at once.
+every few seconds that it lives. Of one that has not said so for long, all goes back to the front of its queue at once:
+what it has, and what it has taken and not looked at yet, which is in a list (`workers/taking.py`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -36,7 +37,7 @@ class Returned:
 
 def transport_options(holder: str) -> dict[str, str]:
     """Return the options by which kombu keeps what a holder has in its hands apart from all others."""
-    names = ("unacked", "unacked_index", "unacked_mutex")
+    names = ("taken", "unacked", "unacked_index", "unacked_mutex")
     return {f"{name}_key": f"{name}.{holder}" for name in names}
 
 
@@ -44,7 +45,7 @@ class RedisHands:
     """Who holds messages, in the broker's database. Any number may look after them at once.
 
     Args:
-        client: Must decode its replies.
+        client: Must not decode its replies: what is in a queue may be anything.
         namespace: First part of every key.
     """
 
@@ -69,8 +70,8 @@ class RedisHands:
         """
         with redis_errors():
             now = self._now()
-            dead = cast("list[str]", self._client.zrangebyscore(self._holders, 0, now, start=0, num=HOLDERS_AT_ONCE))
-            found = [self._give_back(holder, now) for holder in dead]
+            dead = cast("list[bytes]", self._client.zrangebyscore(self._holders, 0, now, start=0, num=HOLDERS_AT_ONCE))
+            found = [self._give_back(holder.decode(), now) for holder in dead]
         return Returned(sum(one.restored for one in found), sum(one.set_aside for one in found))
 
     def _give_back(self, holder: str, now: float) -> Returned:
@@ -78,28 +79,61 @@ class RedisHands:
         keys, queue = transport_options(holder), holder.partition(":")[0]
 
         def move(pipe: Any) -> Returned:
-            held = cast("Mapping[str, str]", pipe.hgetall(keys["unacked_key"]))
+            taken, held = pipe.lrange(keys["taken_key"], 0, -1), pipe.hgetall(keys["unacked_key"])
             pipe.multi()
-            restored = 0
-            for tag, kept in held.items():
-                message, exchange, routing_key = json.loads(kept)
-                returns = _count_return(message)
-                if returns > QUICK_RETURNS:
-                    pipe.hset("unacked", tag, json.dumps([message, exchange, routing_key]))
-                    pipe.zadd("unacked_index", {tag: now})
-                else:
-                    pipe.rpush(queue, json.dumps(message))
-                    restored += 1
+            found = [_put_back(pipe, queue, one, now) for one in _all_held(taken, held)]
             pipe.delete(*keys.values())
             pipe.zrem(self._holders, holder)
-            return Returned(restored, len(held) - restored)
+            return Returned(sum(found), len(found) - sum(found))
 
-        moved = self._client.transaction(cast("Any", move), keys["unacked_key"], value_from_callable=True)
+        watched = (keys["taken_key"], keys["unacked_key"])
+        moved = self._client.transaction(cast("Any", move), *watched, value_from_callable=True)
         return cast("Returned", moved)
 
     def _now(self) -> float:
         seconds, microseconds = self._client.time()
         return seconds + microseconds / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A message as its holder has it; a raw item, if it is none."""
+
+    raw: bytes
+    tag: str = ""
+    message: dict[str, Any] | None = None
+    exchange: str = ""
+    routing_key: str = ""
+
+
+def _all_held(taken: Sequence[bytes], unacknowledged: Mapping[bytes, bytes]) -> list[_Held]:
+    """Return what a holder has, once: it may have died between writing down that it has something and letting go."""
+    held = [_Held(kept, tag.decode(), *json.loads(kept)) for tag, kept in unacknowledged.items()]
+    known = {one.tag for one in held}
+    return held + [one for one in map(_as_taken, taken) if one.tag not in known]
+
+
+def _as_taken(item: bytes) -> _Held:
+    try:
+        message = json.loads(item)
+        delivery = message["properties"]["delivery_info"]
+        tag = str(message["properties"]["delivery_tag"])
+        return _Held(item, tag, message, delivery["exchange"], delivery["routing_key"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return _Held(item)
+
+
+def _put_back(pipe: Any, queue: str, held: _Held, now: float) -> bool:
+    """Put one back at the front, or aside; tell whether it was the front."""
+    if held.message is None:
+        pipe.rpush(queue, held.raw)
+        return True
+    if _count_return(held.message) <= QUICK_RETURNS:
+        pipe.rpush(queue, json.dumps(held.message))
+        return True
+    pipe.hset("unacked", held.tag, json.dumps([held.message, held.exchange, held.routing_key]))
+    pipe.zadd("unacked_index", {held.tag: now})
+    return False
 
 
 def _count_return(message: dict[str, Any]) -> int:
