@@ -7,7 +7,6 @@ Idempotency-Key. The others are sent again only when it is sure that the first o
 import asyncio
 import time
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
 import httpx
@@ -21,7 +20,7 @@ from second_opinion.gateway.remote.requests import (
     pause_before_retry,
     unreachable,
 )
-from second_opinion.schemas.errors import InternalError, InvalidRequest
+from second_opinion.schemas.errors import InvalidRequest, OpinionError
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
@@ -60,24 +59,18 @@ class Connection:
             GatewayUnavailable: If the gateway cannot be reached, or does not answer.
             OpinionError: What the gateway tells, as the class that was raised there.
         """
-        trying = until if until is not None and self._known else _patience(known=self._known)
-        for attempt in count(1):
+        tries = _Tries(self._url, request, until, known=self._known)
+        while True:
             try:
-                response = self._http.send(_built(self._http, request, until))
-            except httpx.HTTPError as broke:
-                problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
-            except RuntimeError:
-                raise InvalidRequest("this client is closed", hint="Open another one.") from None
+                response = self._http.send(tries.next(self._http))
+            except (httpx.HTTPError, RuntimeError) as broke:
+                failure: Exception = broke
             else:
                 self._known = True
                 if response.is_success:
                     return response
-                problem, again = error_of(response), True
-            pause = pause_before_retry(attempt, problem, trying - time.monotonic()) if again else None
-            if pause is None:
-                raise problem
-            time.sleep(pause)
-        raise InternalError("counting came to an end")
+                failure = error_of(response)
+            time.sleep(tries.pause_after(failure))
 
     def close(self) -> None:
         """Close the connections; calls that come later fail as unavailable."""
@@ -98,46 +91,72 @@ class AsyncConnection:
         Raises:
             OpinionError: As the other connection does.
         """
-        trying = until if until is not None and self._known else _patience(known=self._known)
-        for attempt in count(1):
+        tries = _Tries(self._url, request, until, known=self._known)
+        while True:
             try:
-                response = await self._http.send(_built(self._http, request, until))
-            except httpx.HTTPError as broke:
-                problem, again = unreachable(self._url, broke), request.repeatable or not may_have_arrived(broke)
-            except RuntimeError:
-                raise InvalidRequest("this client is closed", hint="Open another one.") from None
+                response = await self._http.send(tries.next(self._http))
+            except (httpx.HTTPError, RuntimeError) as broke:
+                failure: Exception = broke
             else:
                 self._known = True
                 if response.is_success:
                     return response
-                problem, again = error_of(response), True
-            pause = pause_before_retry(attempt, problem, trying - time.monotonic()) if again else None
-            if pause is None:
-                raise problem
-            await asyncio.sleep(pause)
-        raise InternalError("counting came to an end")
+                failure = error_of(response)
+            await asyncio.sleep(tries.pause_after(failure))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
 
-def _built(http: httpx.Client | httpx.AsyncClient, request: GatewayRequest, until: float | None) -> httpx.Request:
-    """Return a request as it is sent now: a later try is kept open no longer than there is time."""
-    if until is not None:
-        request = replace(request, wait=min(request.wait, max(0, int(until - time.monotonic()))))
-    return http.build_request(
-        request.method,
-        request.path,
-        params=request.parameters,
-        content=request.content,
-        headers=request.all_headers,
-        timeout=_timeout(request.wait),
-    )
+class _Tries:
+    """The tries of one request: what is sent, and how long to pause after one that failed.
 
+    Args:
+        url: The gateway.
+        request: What to send.
+        until: The moment, of the monotonic clock, up to which to try; some seconds from now when left out.
+        known: The gateway has answered before.
+    """
 
-def _patience(*, known: bool) -> float:
-    return time.monotonic() + (PATIENCE_SECONDS if known else STRANGER_SECONDS)
+    def __init__(self, url: httpx.URL, request: GatewayRequest, until: float | None, *, known: bool) -> None:
+        self._url = url
+        self._request = request
+        self._until = until
+        patience = time.monotonic() + (PATIENCE_SECONDS if known else STRANGER_SECONDS)
+        self._trying = until if until is not None and known else patience
+        self._attempt = 0
+
+    def next(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """Return the request as it is sent now: a later try is kept open no longer than there is time."""
+        self._attempt += 1
+        request = self._request
+        if self._until is not None:
+            request = replace(request, wait=min(request.wait, max(0, int(self._until - time.monotonic()))))
+        return http.build_request(
+            request.method,
+            request.path,
+            params=request.parameters,
+            content=request.content,
+            headers=request.all_headers,
+            timeout=_timeout(request.wait),
+        )
+
+    def pause_after(self, failure: Exception) -> float:
+        """Return the seconds to pause after a try that failed so, or raise what it means."""
+        problem, again = self._meaning(failure)
+        pause = pause_before_retry(self._attempt, problem, self._trying - time.monotonic()) if again else None
+        if pause is None:
+            raise problem
+        return pause
+
+    def _meaning(self, failure: Exception) -> tuple[OpinionError, bool]:
+        """Return our error for a failure, and whether the request may be sent again after it."""
+        if isinstance(failure, OpinionError):
+            return failure, True
+        if isinstance(failure, httpx.HTTPError):
+            return unreachable(self._url, failure), self._request.repeatable or not may_have_arrived(failure)
+        return InvalidRequest("this client is closed", hint="Open another one."), False
 
 
 def _headers(key: str | None) -> dict[str, str]:
