@@ -53,7 +53,7 @@ class SharedDocumentCalls(ABC):
         """Return what is known of documents, given as pairs of collection and id; unknown ones are left out."""
 
     @abstractmethod
-    def _documents_page(
+    def documents_page(
         self, collection: str, *, state: str | None, after: str | None, limit: int
     ) -> Sequence[DocumentStatus]:
         """Return documents of a collection by id, those behind `after`; fewer than `limit` only at the end."""
@@ -84,7 +84,7 @@ class SharedDocumentCalls(ABC):
     ) -> Iterator[DocumentStatus]:
         """Yield the documents of a collection by id; it may be a second behind."""
         while True:
-            page = self._documents_page(collection, state=state, after=after, limit=PAGE)
+            page = self.documents_page(collection, state=state, after=after, limit=PAGE)
             yield from page
             if len(page) < PAGE:
                 return

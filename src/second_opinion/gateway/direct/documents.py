@@ -90,9 +90,10 @@ class DocumentCalls(SharedDocumentCalls):
         """Return what is known of documents, given as pairs of collection and id; unknown ones are left out."""
         return self._reader.statuses(documents)
 
-    def _documents_page(
+    def documents_page(
         self, collection: str, *, state: str | None, after: str | None, limit: int
     ) -> Sequence[DocumentStatus]:
+        """Return documents of a collection by id, those behind `after`; fewer than `limit` only at the end."""
         return self._reader.listed(collection, state=state, after=after, limit=limit)
 
     def document_chunks(self, document_id: str, *, collection: str = DEFAULT_COLLECTION) -> list[ChunkHit]:

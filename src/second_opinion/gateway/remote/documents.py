@@ -115,9 +115,10 @@ class RemoteDocumentCalls(SharedDocumentCalls):
             found |= {(one.collection, one.document_id): one for one in answered.documents}
         return found
 
-    def _documents_page(
+    def documents_page(
         self, collection: str, *, state: str | None, after: str | None, limit: int
     ) -> Sequence[DocumentStatus]:
+        """Return documents of a collection by id, those behind `after`; fewer than `limit` only at the end."""
         query = {"state": state, "after": after, "limit": limit}
         request = GatewayRequest("GET", path_of("v1", "collections", collection, "documents"), query=query)
         return parsed(self._connection.ask(request), StatusList).documents

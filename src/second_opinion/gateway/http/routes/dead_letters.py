@@ -8,17 +8,14 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import FAILED_STATUS, RECEIPT, said, shown
 from second_opinion.gateway.http.preferences import answer
 from second_opinion.gateway.http.problems import answers
-from second_opinion.gateway.http.routes.documents import Collection, DocumentPage
+from second_opinion.gateway.http.routes.documents import LARGEST_PAGE, Collection, DocumentPage, page_of
 from second_opinion.schemas.base import Request
 from second_opinion.schemas.document import DocumentId, DocumentState, Receipt
-
-LARGEST_PAGE: Final = 500
 
 router = APIRouter(prefix="/v1/collections/{collection}/dead-letters", tags=["documents"])
 
@@ -62,11 +59,7 @@ async def listed(  # noqa: PLR0913, PLR0917 - each a part of the request
 ) -> Response:
     """List documents whose newest version failed, by id."""
     principal.enter(collection)
-    stores = held.parts.stores
-    reader = DocumentReader(records=stores.documents, chunks=stores.chunks, collections=stores.collections)
-    page = await held.run(reader.listed, collection, state=DocumentState.FAILED.value, after=after, limit=limit)
-    following = page[-1].document_id if len(page) == limit else None
-    return answer(request, DocumentPage(documents=page, next=following))
+    return answer(request, await page_of(held, collection, state=DocumentState.FAILED, after=after, limit=limit))
 
 
 @router.post(

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Reques
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway_held
 from second_opinion.gateway.http.examples import CHUNK, DOCUMENTS, RECEIPT, REJECTED, STATUS, shown
@@ -146,12 +145,7 @@ async def listed(  # noqa: PLR0913, PLR0917 - each a part of the request
 ) -> Response:
     """List documents, a page at a time."""
     principal.enter(collection)
-    wanted = None if state is None else state.value
-    stores = held.parts.stores
-    reader = DocumentReader(records=stores.documents, chunks=stores.chunks, collections=stores.collections)
-    page = await held.run(reader.listed, collection, state=wanted, after=after, limit=limit)
-    following = page[-1].document_id if len(page) == limit else None
-    return answer(request, DocumentPage(documents=page, next=following))
+    return answer(request, await page_of(held, collection, state=state, after=after, limit=limit))
 
 
 @router.get(
@@ -224,6 +218,15 @@ async def delete(  # noqa: PLR0913, PLR0917 - each a part of the request
         held.client.delete_document, document_id, collection=collection, source_version=source_version
     )
     return answer(request, receipt)
+
+
+async def page_of(
+    held: Gateway, collection: str, *, state: DocumentState | None, after: str | None, limit: int
+) -> DocumentPage:
+    """Return a page of a collection's documents, and where the next one begins."""
+    wanted = None if state is None else state.value
+    page = await held.run(held.client.documents_page, collection, state=wanted, after=after, limit=limit)
+    return DocumentPage(documents=list(page), next=page[-1].document_id if len(page) == limit else None)
 
 
 def document_waits(held: Gateway) -> DocumentWaits:
