@@ -1,6 +1,8 @@
 """The resources, on indices that all tests of this folder share: making new ones takes seconds."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +11,21 @@ from tests.conftest import Servers
 from tests.integration.http.conftest import Served, serving, system_of
 
 
-@pytest.fixture(scope="package")
-def shared_system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Indices and Redis databases of this folder; no worker runs."""
-    with system_of(servers, tmp_path_factory.mktemp("resources")) as made:
+@contextmanager
+def two_collections(servers: Servers, folder: Path) -> Iterator[System]:
+    """Indices and Redis databases with a handbook and secrets; no worker runs."""
+    with system_of(servers, folder) as made:
         client = made.client()
         for name in ("handbook", "secrets"):
             client.set_collection(name)
         client.close()
+        yield made
+
+
+@pytest.fixture(scope="package")
+def shared_system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Indices and Redis databases of this folder."""
+    with two_collections(servers, tmp_path_factory.mktemp("resources")) as made:
         yield made
 
 

@@ -22,7 +22,8 @@ from second_opinion.schemas.job import JobState
 from second_opinion.testing.builders import a_result
 from tests.acceptance.conftest import System
 from tests.conftest import Servers
-from tests.integration.http.conftest import GatewayRig, gateway_on, system_of
+from tests.integration.http.conftest import GatewayRig, gateway_on
+from tests.integration.http.resources.conftest import two_collections
 
 pytestmark = pytest.mark.stack
 
@@ -103,11 +104,7 @@ def finish(gateway: GatewayRig, job_id: str) -> None:
 @pytest.fixture(scope="module")
 def own_system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Indices of this module: other gateways of the shared ones would tell its webhooks, too."""
-    with system_of(servers, tmp_path_factory.mktemp("webhooks")) as made:
-        client = made.client()
-        for name in ("handbook", "secrets"):
-            client.set_collection(name)
-        client.close()
+    with two_collections(servers, tmp_path_factory.mktemp("webhooks")) as made:
         yield made
 
 
