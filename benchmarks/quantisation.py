@@ -42,6 +42,7 @@ RECIPES = {
     "the same, 7 bits": Recipe(),
     "measured inputs, 7 bits (shipped)": Recipe(),
     "measured inputs, 8 bits": Recipe(weight_limit=127),
+    "smoothed up-projection, 8 bits, query, key and value in float32": Recipe(weight_limit=127, qkv=Precision.FLOAT),
 }
 MEASURED_ON = ("squad11_extra", "nq_open", "pubmedqa", "medquad")
 SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact")
