@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from second_opinion.schemas.errors import DeadlineExceeded, TextUnreadable
+from second_opinion.schemas.errors import DeadlineExceeded, JobCancelled, TextUnreadable
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.verdict import Decision, Outcome, QueryResult, UnscoredPassage
 from tests.browser.conftest import CHILDREN, Visit, violations
@@ -19,7 +19,7 @@ LOOK = """() => { const one = document.querySelector('.verdict, .notice'); const
 
 
 def test_outcomes_differ_in_words_shape_and_icon(visit: Visit, served_page: Served) -> None:
-    """Answered, refused, answered in part, not judged and failed: made from a real answer."""
+    """Answered, refused, answered in part, not judged, cancelled and failed: made from a real answer."""
     with served_page.system.client() as client:
         answered = client.wait(client.submit_query(CHILDREN).job_id, timeout=60.0)
         refused = client.wait(client.submit_query("how do I reset the password of my router?").job_id, timeout=60.0)
@@ -29,6 +29,9 @@ def test_outcomes_differ_in_words_shape_and_icon(visit: Visit, served_page: Serv
         "Refused": refused,
         "Answered in part": answered.model_copy(update={"result": _in_part(answered.result)}),
         "Not judged": answered.model_copy(update={"result": _unjudged(answered.result)}),
+        "The query was cancelled": answered.model_copy(
+            update={"state": JobState.CANCELLED, "result": None, "error": JobCancelled("it was cancelled").info()}
+        ),
         "The query failed": answered.model_copy(
             update={"state": JobState.FAILED, "result": None, "error": TextUnreadable("it could not be read").info()}
         ),

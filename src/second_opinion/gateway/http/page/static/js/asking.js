@@ -9,7 +9,8 @@ import { follow } from "./stream.js";
 
 export const draft = signal("");
 export const choices = signal({});
-// {jobId, question, state, since, stages, connection} while a question is on its way.
+// {jobId, question, state, since, stages, connection} while a question is on its way; `stopping` once it is to be
+// cancelled: "asked", or "failed" when that could not be told.
 export const running = signal(null);
 export const record = signal(null);
 export const judgements = signal({});
@@ -56,9 +57,12 @@ export async function ask(question, key = onceKey()) {
     sent = true;
     running.value = { ...running.value, jobId: job.job_id, state: job.state };
     route.trace.value = job.job_id;
+    if (running.value.stopping) stop(job.job_id);
     await finish(job.job_id, mine.signal);
   } catch (failed) {
-    failedWith(failed, mine.signal, { again: () => ask(text, sent ? onceKey() : key), stays: true });
+    // Who has cancelled does not want it to be asked by itself once the gateway is back.
+    const told = running.value?.stopping && failed.transient ? { ...failed, transient: false } : failed;
+    failedWith(told, mine.signal, { again: () => ask(text, sent ? onceKey() : key), stays: true });
   }
 }
 
@@ -80,15 +84,28 @@ export async function open(jobId) {
     show(recordOf({ job: job.value, traced: traced.value }));
     if (record.value.question) draft.value = record.value.question;
   } catch (failed) {
-    failedWith(failed, mine.signal, { again: () => open(jobId), stays: false });
+    // What has ended stays as it ended: the way out is to ask again.
+    const again = failed.question ? () => ask(failed.question) : () => open(jobId);
+    failedWith(failed, mine.signal, { again, stays: false });
   } finally {
     if (mine === current) loading.value = false;
   }
 }
 
-export async function cancel() {
-  const jobId = running.value?.jobId;
-  if (jobId) await call(`/v1/queries/${part(jobId)}/cancel`, { method: "POST" }).catch(() => {});
+// A question that is not there yet is cancelled as soon as it is.
+export function cancel() {
+  if (!running.value) return;
+  running.value = { ...running.value, stopping: "asked" };
+  if (running.value.jobId) stop(running.value.jobId);
+}
+
+// That it worked is heard where the job is followed.
+async function stop(jobId) {
+  try {
+    await insist(`/v1/queries/${part(jobId)}/cancel`, { method: "POST" });
+  } catch {
+    if (running.value?.jobId === jobId) running.value = { ...running.value, stopping: "failed" };
+  }
 }
 
 // Nothing is looked at any more; a question that is on its way, or did not get away, is.
@@ -164,7 +181,7 @@ const quietly = (path, { signal }) =>
 
 function ended(job) {
   const titles = { failed: "The query failed", cancelled: "The query was cancelled", expired: "The query found no answer in time" };
-  return { title: titles[job.state], detail: job.error?.message, ...job.error, state: job.state, jobId: job.job_id, transient: false };
+  return { title: titles[job.state], detail: job.error?.message, ...job.error, state: job.state, jobId: job.job_id, question: job.query.text, transient: false };
 }
 
 // `again` is the way out, and `stays` tells that the problem is with no trace that the address names.

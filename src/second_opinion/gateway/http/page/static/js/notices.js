@@ -15,15 +15,17 @@ export function ProblemNotice({ problem, retry, trace }) {
   const left = useCountdown(problem, retry);
   const away = health.value.parts.length ? `Not answering: ${health.value.parts.join(", ")}.` : "";
   const works = STILL_WORKS[problem.code];
+  const kind = problem.state === "cancelled" ? "cancelled" : "failed";
+  const way = kind === "cancelled" ? "Ask again" : "Try again";
   return html`
-    <div class="notice failed" role="alert">
-      <h2><${Icon} name="failed" /> ${titleOf(problem)}</h2>
+    <div class="notice ${kind}" role="alert">
+      <h2><${Icon} name=${kind} /> ${titleOf(problem)}</h2>
       <p>${sentenceOf(problem)}</p>
       ${problem.hint && html`<p class="hint">${problem.hint}</p>`}
       ${(works || away) && html`<p>${[works, away].filter(Boolean).join(" ")}</p>`}
       <p class="facts">
         ${retry &&
-        html`<button type="button" class="small" onClick=${retry}>${left ? `Try again (${left} s)` : "Try again"}</button>`}
+        html`<button type="button" class="small" onClick=${retry}>${left ? `${way} (${left} s)` : way}</button>`}
         ${problem.code && html`<span>${problem.code}</span>`}
         ${trace && html`<span>job <code>${trace}</code></span>`}
         ${problem.request_id && html`<span>request <code>${problem.request_id}</code></span>`}
@@ -60,12 +62,13 @@ function useCountdown(problem, retry) {
   return left;
 }
 
-// Shapes differ, not only colours: a circle, a square, a triangle, a half circle, a diamond.
+// Shapes differ, not only colours: a circle, a square, a triangle, a broken circle, an octagon, a diamond.
 const SHAPES = {
   answered: ["M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Z", "M4.8 8.2 7 10.4l4.2-4.6"],
   refused: ["M2 2h12v12H2Z", "M5 8h6"],
   failed: ["M8 1.2 15.2 14.4H.8Z", "M8 6v3.6M8 11.6v.9"],
   partial: ["M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Z", "M8 4v8M8 8h3.5"],
+  cancelled: ["M5 1h6l4 4v6l-4 4H5l-4-4V5Z", "M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8"],
   unjudged: ["M8 .8 15.2 8 8 15.2.8 8Z", "M6.4 6.4a1.7 1.7 0 1 1 2.4 1.7c-.5.3-.8.6-.8 1.1M8 11v.6"],
 };
 

@@ -11,6 +11,10 @@ import { Candidates } from "./table.js";
 import { Verdict } from "./verdict.js";
 import { WhyNot } from "./why.js";
 
+const STOPPING = {
+  asked: "Cancelling …",
+  failed: "It could not be cancelled; the query goes on.",
+};
 const LOST = {
   reconnecting: "The stream of stages was lost. Reconnecting; the query goes on.",
   polling: "The stream of stages does not come back. Asking for the state instead; the query goes on.",
@@ -25,7 +29,7 @@ export function Ask() {
   const record = asking.record.value;
   const problem = asking.problem.value;
   return html`
-    <${QueryBox} busy=${Boolean(running)} />
+    <${QueryBox} running=${running} />
     ${(running || record) && html`<${Rail} running=${running} record=${record} />`}
     ${running && html`<${OnItsWay} running=${running} />`}
     ${problem && html`<${Stopped} problem=${problem} />`}
@@ -35,7 +39,10 @@ export function Ask() {
   `;
 }
 
-function QueryBox({ busy }) {
+// The second click of a double one would be on what the button has become: it asks nothing, and cancels nothing.
+const once = (work) => (event) => (event.detail > 1 ? event.preventDefault() : work?.());
+
+function QueryBox({ running }) {
   const box = useRef(null);
   const submit = (event) => {
     event.preventDefault();
@@ -49,9 +56,9 @@ function QueryBox({ busy }) {
     <form class="query" onSubmit=${submit} role="search">
       <label for="question" class="visually-hidden">Question</label>
       <textarea id="question" ref=${box} rows="1" maxlength="4000" placeholder=${`Ask a question of ${route.collection.value}`} value=${asking.draft.value} onInput=${(event) => (asking.draft.value = event.target.value)} onKeyDown=${typed}></textarea>
-      ${busy
-        ? html`<button type="button" onClick=${asking.cancel}>Cancel</button>`
-        : html`<button type="submit" class="primary" disabled=${!asking.draft.value.trim()}>Ask</button>`}
+      ${running
+        ? html`<button type="button" aria-disabled=${running.stopping === "asked"} onClick=${once(asking.cancel)}>Cancel</button>`
+        : html`<button type="submit" class="primary" disabled=${!asking.draft.value.trim()} onClick=${once()}>Ask</button>`}
       <${Choices} />
     </form>
   `;
@@ -85,10 +92,10 @@ function Choices() {
 }
 
 function OnItsWay({ running }) {
-  const lost = LOST[running.connection];
+  const told = STOPPING[running.stopping] ?? LOST[running.connection];
   return html`
     <section class="verdict running" aria-label="On its way">
-      <p class="sentence" role="status">${lost ?? `Reading what ${route.collection.value} has on it …`}</p>
+      <p class="sentence" role="status">${told ?? `Reading what ${route.collection.value} has on it …`}</p>
       ${running.jobId && html`<p class="facts"><span>trace <code>${running.jobId}</code></span></p>`}
     </section>
   `;
