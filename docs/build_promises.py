@@ -76,6 +76,12 @@ PROMISES = (
         "one_effect",
     ),
     Promise(
+        "Readers see the old version of a document whole or the new one whole, at every moment, and none that is deleted",
+        "documents updated and deleted without a pause while threads search, ask and read statuses",
+        "tests/faults/test_readers.py",
+        "readers",
+    ),
+    Promise(
         "What a killed worker held is taken up before what came later",
         "SIGKILL with 2,000 documents, or hundreds of queries, behind",
         "tests/acceptance/test_rescued_first.py",
@@ -200,6 +206,16 @@ def _told_frozen(result: Mapping[str, Any]) -> str:
     return f"{result['date']}: {still}; records and jobs changed after the thaw: {changed}"
 
 
+def _told_readers(result: Mapping[str, Any]) -> str:
+    wrong = {name: count for name, count in result["found"].items() if count}
+    return (
+        f"{result['date']}, seed {result['seed']}: {result['reads']:,} reads ({_counts(result['reads_by_kind'])}) during "
+        f"{result['updates_and_deletes']:,} updates and deletes of {result['documents']} documents in "
+        f"{result['seconds']:.0f} s: found {_counts(wrong) if wrong else 'nothing'}; hits left unresolved: "
+        f"{result['stale_dropped']}"
+    )
+
+
 def _told_malformed(result: Mapping[str, Any]) -> str:
     codes = _counts(result["ended_by_code"])
     return (
@@ -216,7 +232,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
-`./do bench simulation`, `./do bench one_effect`, `./do bench frozen` and `./do bench malformed`. Abandoned work is sent
+`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers` and `./do bench malformed`. Abandoned work is sent
 again to the front of its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in the
 kills on record it still went to the back.
 """
@@ -226,6 +242,7 @@ _TELLERS = {
     "simulation": _told_simulation,
     "one_effect": _told_one_effect,
     "frozen": _told_frozen,
+    "readers": _told_readers,
     "malformed": _told_malformed,
 }
 
