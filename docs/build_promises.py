@@ -76,7 +76,7 @@ PROMISES = (
         "one_effect",
     ),
     Promise(
-        "Readers see the old version of a document whole or the new one whole, at every moment, and none that is deleted",
+        "Readers see a document's old version whole or its new one whole, at every moment, and none that is deleted",
         "documents updated and deleted without a pause while threads search, ask and read statuses",
         "tests/faults/test_readers.py",
         "readers",
@@ -209,8 +209,8 @@ def _told_frozen(result: Mapping[str, Any]) -> str:
 def _told_readers(result: Mapping[str, Any]) -> str:
     wrong = {name: count for name, count in result["found"].items() if count}
     return (
-        f"{result['date']}, seed {result['seed']}: {result['reads']:,} reads ({_counts(result['reads_by_kind'])}) during "
-        f"{result['updates_and_deletes']:,} updates and deletes of {result['documents']} documents in "
+        f"{result['date']}, seed {result['seed']}: {result['reads']:,} reads "
+        f"({_counts(result['reads_by_kind'])}) during {result['updates_and_deletes']:,} updates and deletes of {result['documents']} documents in "
         f"{result['seconds']:.0f} s: found {_counts(wrong) if wrong else 'nothing'}; hits left unresolved: "
         f"{result['stale_dropped']}"
     )
@@ -232,9 +232,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
-`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers` and `./do bench malformed`. Abandoned work is sent
-again to the front of its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in the
-kills on record it still went to the back.
+`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers` and
+`./do bench malformed`. Abandoned work is sent again to the front of its queue, before all that waits
+(`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
 """
 
 
