@@ -208,11 +208,11 @@ def _told_frozen(result: Mapping[str, Any]) -> str:
 
 def _told_readers(result: Mapping[str, Any]) -> str:
     wrong = {name: count for name, count in result["found"].items() if count}
+    acts = f"{result['updates_and_deletes']:,} updates and deletes of {result['documents']} documents"
     return (
-        f"{result['date']}, seed {result['seed']}: {result['reads']:,} reads "
-        f"({_counts(result['reads_by_kind'])}) during {result['updates_and_deletes']:,} updates and deletes of {result['documents']} documents in "
-        f"{result['seconds']:.0f} s: found {_counts(wrong) if wrong else 'nothing'}; hits left unresolved: "
-        f"{result['stale_dropped']}"
+        f"{result['date']}, seed {result['seed']}: {result['reads']:,} reads ({_counts(result['reads_by_kind'])}) "
+        f"during {acts} in {result['seconds']:.0f} s: found {_counts(wrong) if wrong else 'nothing'}; "
+        f"hits left unresolved: {result['stale_dropped']}"
     )
 
 

@@ -3,27 +3,24 @@
 import random
 import statistics
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from second_opinion import Client
-from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
-from second_opinion.workers.settings import Settings
 from tests.faults import shelf
 from tests.faults.checker import Findings, check
 from tests.faults.ledger import Ledger, read
 from tests.faults.observe import Observer
+from tests.faults.own_system import OwnSystem
 from tests.faults.rescue import RescueWatch
 from tests.faults.shelf import Works
 from tests.faults.traffic import Asker, Caller, Writer
-from tests.faults.victims import OwnRedis, WorkerProcess
 
 REDIS: Final = "redis"
 SETTLE_SECONDS: Final = 120.0
@@ -129,20 +126,10 @@ class Storm:
     def __init__(self, plan: Plan, folder: Path, elasticsearch_url: str, say: Say = lambda _: None) -> None:
         self._plan = plan
         self._say = say
-        self._redis = OwnRedis(folder / "redis")
-        told = {
-            "state_dir": str(folder),
-            "elasticsearch_url": elasticsearch_url,
-            "broker_url": self._redis.url(0),
-            "jobs_url": self._redis.url(1),
-            "cache_url": self._redis.url(2),
-            "index_prefix": f"storm-{uuid.uuid4().hex[:8]}",
-            "log_format": "json",
-            **plan.times,
-        }
-        self.settings = Settings.model_validate(told)
-        environment = {f"OPINION_{name.upper()}": value for name, value in told.items()}
-        self.workers = {role: WorkerProcess(role, folder, environment) for role in ROLES}
+        self._system = OwnSystem(folder, elasticsearch_url, told=plan.times, name="storm")
+        self._redis = self._system.redis
+        self.settings = self._system.settings
+        self.workers = self._system.workers
         self._ledger_file = folder / "ledger.jsonl"
         self._killed: Counter[str] = Counter()
 
@@ -186,18 +173,11 @@ class Storm:
     def system(self) -> Iterator[tuple[Client, Observer]]:
         """Run the servers and one worker of each role; remove all that they made behind it."""
         connection = open_connection(self.settings)
-        with ExitStack() as stack:
-            stack.callback(connection.close)
-            stack.callback(self._redis.kill)
-            self._redis.start()
-            stack.callback(_remove_indices, self.settings)
-            for worker in self.workers.values():
-                stack.callback(worker.kill)
-                worker.start()
-            client = stack.enter_context(Client(self.settings))
-            for worker in self.workers.values():
-                worker.wait_ready()
-            yield client, Observer(connection, self.settings.index_prefix)
+        try:
+            with self._system.running() as client:
+                yield client, Observer(connection, self.settings.index_prefix)
+        finally:
+            connection.close()
 
     @contextmanager
     def _callers(self, observer: Observer) -> Iterator[list[Caller]]:
@@ -279,15 +259,3 @@ def spread(seconds: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles([*seconds, *seconds], n=20, method="inclusive")
     found = {"p50": cuts[9], "p95": cuts[18], "max": max(seconds)}
     return {"count": len(seconds), **{name: round(value, 2) for name, value in found.items()}}
-
-
-def _remove_indices(settings: Settings) -> None:
-    connection = open_connection(settings)
-    try:
-        made = connection.reads.indices.get(index=f"{settings.index_prefix}-*", expand_wildcards="all")
-        if made.body:
-            connection.writes.indices.delete(index=list(made.body))
-    except OpinionError:
-        return
-    finally:
-        connection.close()
