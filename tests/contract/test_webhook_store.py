@@ -52,17 +52,18 @@ def test_webhooks_come_and_go(kept: Kept) -> None:
 
 
 def test_what_is_due_comes_oldest_first(kept: Kept) -> None:
-    """Neither what is to be told later, nor what is parked, nor more than was asked for."""
+    """Neither what is to be told later, nor what is parked and kept, nor more than was asked for."""
     assert kept.webhooks.due(now=NOW, limit=5) == []
     for number in range(4):
         kept.webhooks.post([WebhookDelivery.of(a_webhook(), f"job-{number}", now=NOW - number)])
     later = WebhookDelivery.of(a_webhook(), "later", now=NOW).model_copy(update={"not_before": NOW + 9})
-    parked = WebhookDelivery.of(a_webhook(), "parked", now=NOW - 9).model_copy(update={"state": DeliveryState.PARKED})
+    parked = later.model_copy(update={"id": "hook-1.parked", "job_id": "parked", "state": DeliveryState.PARKED})
     kept.webhooks.post([later, parked])
     kept.settle()
     assert [seen.delivery.job_id for seen in kept.webhooks.due(now=NOW, limit=3)] == ["job-3", "job-2", "job-1"]
     listed = kept.webhooks.deliveries("hook-1", state=DeliveryState.PARKED, limit=9)
-    assert [one.job_id for one in listed] == ["parked"]
+    assert [seen.delivery.job_id for seen in listed] == ["parked"]
+    assert "parked" in [seen.delivery.job_id for seen in kept.webhooks.due(now=NOW + 9, limit=9)], "to be dropped"
     assert len(kept.webhooks.deliveries("hook-1", state=None, limit=9)) == 6
     assert kept.webhooks.deliveries("hook-2", state=None, limit=9) == []
 
@@ -78,11 +79,26 @@ def test_of_two_who_claim_one_wins(kept: Kept) -> None:
     assert kept.webhooks.swap(seen, claim) is None
     again = kept.webhooks.swap(first, claim.model_copy(update={"attempts": 1}))
     assert again is not None
+    assert kept.webhooks.delivery("hook-1.job-1") == again, "at once, not after a second"
     kept.webhooks.settle(again)
     kept.webhooks.settle(again)
+    assert kept.webhooks.delivery("hook-1.job-1") is None
     kept.settle()
     assert kept.webhooks.due(now=NOW + 99.0, limit=5) == []
     assert kept.webhooks.swap(again, claim) is None
+
+
+def test_what_is_listed_can_be_swapped(kept: Kept) -> None:
+    """A listing tells how each delivery was seen, so that a retry cannot undo what another has done since."""
+    assert kept.webhooks.delivery("hook-1.job-1") is None
+    kept.webhooks.post([WebhookDelivery.of(a_webhook(), "job-1", now=NOW)])
+    kept.settle()
+    (seen,) = kept.webhooks.deliveries("hook-1", state=None, limit=9)
+    told = seen.delivery.model_copy(update={"body": '{"a":1}', "state": DeliveryState.PARKED})
+    assert kept.webhooks.swap(seen, told) is not None
+    assert kept.webhooks.swap(seen, seen.delivery) is None
+    kept.settle()
+    assert [one.delivery for one in kept.webhooks.deliveries("hook-1", state=None, limit=9)] == [told]
 
 
 def test_the_same_delivery_is_posted_once(kept: Kept) -> None:

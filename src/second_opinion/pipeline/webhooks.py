@@ -14,7 +14,9 @@ from second_opinion.schemas.webhook import DeliveryState, Webhook, WebhookDelive
 FIRST_PAUSE: Final = 5.0
 LONGEST_PAUSE: Final = 3_600.0
 GIVE_UP_SECONDS: Final = 86_400.0
-"""How long after it was first due something is tried again; then it is parked."""
+"""How long after it was first due, or retried, something is tried; then it is parked."""
+KEPT_SECONDS: Final = 30 * 86_400.0
+"""How long it can be retried then; after that it is dropped."""
 ERROR_LENGTH: Final = 300
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -47,18 +49,26 @@ def signature(webhook: Webhook, body: bytes, *, at: float) -> str:
     return f"t={moment},v1={digest.hexdigest()}"
 
 
-def after_failure(delivery: WebhookDelivery, error: str, *, now: float) -> WebhookDelivery:
-    """Return a delivery as it is after an attempt that failed: due later, or parked when a day is over."""
+def after_failure(delivery: WebhookDelivery, body: bytes, error: str, *, now: float) -> WebhookDelivery:
+    """Return a delivery as it is after an attempt to tell `body` failed: due later, or parked when a day is over."""
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**delivery.attempts)
-    over = now + pause > delivery.created_at + GIVE_UP_SECONDS
+    since = delivery.created_at if delivery.retried_at is None else delivery.retried_at
+    over = now + pause > since + GIVE_UP_SECONDS
     return delivery.model_copy(
         update={
             "attempts": delivery.attempts + 1,
             "error": error[:ERROR_LENGTH],
-            "not_before": now + pause,
+            "body": body.decode(),
+            "not_before": now + (KEPT_SECONDS if over else pause),
             "state": DeliveryState.PARKED if over else DeliveryState.WAITING,
         }
     )
+
+
+def retried(delivery: WebhookDelivery, *, now: float) -> WebhookDelivery:
+    """Return a parked delivery as it is when it is tried again: due at once, and for a day from now."""
+    anew = {"state": DeliveryState.WAITING, "attempts": 0, "not_before": now, "retried_at": now}
+    return delivery.model_copy(update=anew)
 
 
 def check_url(url: str, *, allow_private: bool) -> None:

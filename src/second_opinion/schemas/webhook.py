@@ -58,9 +58,12 @@ class WebhookDelivery(Versioned):
     Attributes:
         id: Webhook and job: whoever hears twice can tell by it.
         attempts: How often it was tried.
-        not_before: Unix seconds before which nobody tries (again); a deliverer that works on it moves it ahead.
+        not_before: Unix seconds before which nobody tries (again), or, when it is parked, drops it; whoever works on it
+            moves it ahead.
         error: Why the last attempt failed.
+        body: What is told, as JSON, once an attempt failed: the job's result may be gone before the address is back.
         created_at: Unix seconds.
+        retried_at: When somebody asked for another try of what was parked; attempts and time count from then.
     """
 
     id: str
@@ -71,7 +74,9 @@ class WebhookDelivery(Versioned):
     attempts: int = Field(default=0, ge=0)
     not_before: float
     error: str = ""
+    body: str = ""
     created_at: float
+    retried_at: float | None = None
 
     @classmethod
     def of(cls, webhook: Webhook, job_id: str, *, now: float) -> Self:

@@ -37,10 +37,9 @@ class MemoryWebhooks:
                 self._outbox.setdefault(one.id, SeenDelivery(one, next(self._numbers), 1))
 
     def due(self, *, now: float, limit: int) -> list[SeenDelivery]:
-        """Return waiting deliveries whose time has come, oldest first."""
+        """Return what is to be told now, or, if it is parked, dropped; the oldest first."""
         with self._lock:
-            found = [seen for seen in self._outbox.values() if seen.delivery.state is DeliveryState.WAITING]
-        ripe = [seen for seen in found if seen.delivery.not_before <= now]
+            ripe = [seen for seen in self._outbox.values() if seen.delivery.not_before <= now]
         return sorted(ripe, key=lambda seen: seen.delivery.not_before)[:limit]
 
     def swap(self, seen: SeenDelivery, delivery: WebhookDelivery) -> SeenDelivery | None:
@@ -56,12 +55,17 @@ class MemoryWebhooks:
         with self._lock:
             self._outbox.pop(seen.delivery.id, None)
 
-    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[WebhookDelivery]:
+    def delivery(self, delivery_id: str) -> SeenDelivery | None:
+        """Return a delivery as it is now; None when it arrived, was dropped, or never was."""
+        with self._lock:
+            return self._outbox.get(delivery_id)
+
+    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[SeenDelivery]:
         """Return what a webhook is still to be told, the newest first."""
         with self._lock:
-            found = [seen.delivery for seen in self._outbox.values() if seen.delivery.webhook_id == webhook_id]
-        chosen = [one for one in found if state in {None, one.state}]
-        return sorted(chosen, key=lambda one: -one.created_at)[:limit]
+            found = [seen for seen in self._outbox.values() if seen.delivery.webhook_id == webhook_id]
+        chosen = [seen for seen in found if state in {None, seen.delivery.state}]
+        return sorted(chosen, key=lambda seen: -seen.delivery.created_at)[:limit]
 
 
 class StubSender:

@@ -43,7 +43,7 @@ class Call:
 
     def names(self, samples: Mapping[str, Any]) -> bool:
         """Whether the call, with the sample values in it, names something of the tenant whose they are."""
-        theirs = {"collection", "job", "job_id", "document_id", "webhook_id"} & samples.keys()
+        theirs = {"collection", "job", "job_id", "document_id", "webhook_id", "delivery_id"} & samples.keys()
         body = self.body(samples).decode()
         return bool(self.parameters & theirs) or any(f'"{samples[name]}"' in body for name in theirs)
 

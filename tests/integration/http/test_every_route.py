@@ -14,7 +14,7 @@ from second_opinion.gateway.http.app import make_app
 from second_opinion.pipeline.ports import no_guard
 from second_opinion.schemas.document import document_key
 from second_opinion.schemas.messages import RerankCandidates, RunQuery
-from second_opinion.schemas.webhook import Webhook
+from second_opinion.schemas.webhook import DeliveryState, Webhook, WebhookDelivery
 from second_opinion.workers.bootstrap import callers, index_parts, rerank_parts, retrieve_parts
 from second_opinion.workers.tasks.rerank import rerank_candidates
 from second_opinion.workers.tasks.retrieve import run_query
@@ -87,6 +87,10 @@ def _fill(client: Client, system: System) -> dict[str, Any]:
     client.evidence.judge(job.job_id, chunk, relevant=True)
     webhook = Webhook.make("https://quokka.example/opinion", THEIRS, created_by="local", now=time.time())
     client.parts.webhooks.create(webhook)
+    given_up = WebhookDelivery.of(webhook, job.job_id, now=time.time()).model_copy(
+        update={"state": DeliveryState.PARKED, "not_before": time.time() + 3_600.0, "error": "a zeppelin answered"}
+    )
+    client.parts.webhooks.post([given_up])
     return {
         "collection": THEIRS,
         "job": job.job_id,
@@ -97,6 +101,7 @@ def _fill(client: Client, system: System) -> dict[str, Any]:
         "ids": ["d-1"],
         "chunk": chunk,
         "webhook_id": webhook.id,
+        "delivery_id": given_up.id,
         "name": "index.html",
         # What else has to be said for a request to be whole.
         "floor": 0.4,
@@ -205,4 +210,5 @@ def state_of(world: World) -> Any:
             client.result(world.samples["job"]),
             list(client.evidence.judgements(THEIRS)),
             [one for one in client.parts.webhooks.listed() if one.collection == THEIRS],
+            client.parts.webhooks.delivery(world.samples["delivery_id"]),
         )

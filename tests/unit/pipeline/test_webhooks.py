@@ -7,7 +7,16 @@ import json
 
 import pytest
 
-from second_opinion.pipeline.webhooks import GIVE_UP_SECONDS, after_failure, body_of, check_url, is_public, signature
+from second_opinion.pipeline.webhooks import (
+    GIVE_UP_SECONDS,
+    KEPT_SECONDS,
+    after_failure,
+    body_of,
+    check_url,
+    is_public,
+    retried,
+    signature,
+)
 from second_opinion.schemas.errors import InvalidRequest, RerankUnavailable
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.webhook import DeliveryState, Webhook, WebhookDelivery
@@ -45,16 +54,35 @@ def test_a_receiver_can_check_the_signature() -> None:
 
 
 def test_a_failure_is_tried_again_for_a_day() -> None:
-    """Pauses grow to an hour; after a day it is parked, with the last error."""
-    delivery, now, pauses = DELIVERY, NOW, []
-    while delivery.state is DeliveryState.WAITING:
-        delivery = after_failure(delivery, "the answer was 500", now=now)
-        pauses.append(delivery.not_before - now)
-        now = delivery.not_before
+    """Pauses grow to an hour; after a day it is parked, with the last error and what was to be told, for a month."""
+    delivery, now, pauses = tried_until_parked(DELIVERY, NOW)
     assert pauses[:4] == [5.0, 10.0, 20.0, 40.0]
     assert max(pauses) == 3_600.0
-    assert 0.0 <= now - (NOW + GIVE_UP_SECONDS) < 3_600.0
-    assert (delivery.attempts, delivery.error) == (len(pauses), "the answer was 500")
+    assert 0.0 <= NOW + GIVE_UP_SECONDS - now < 3_600.0
+    assert (delivery.attempts, delivery.error) == (len(pauses) + 1, "the answer was 500")
+    assert (delivery.body, delivery.not_before) == ('{"a":1}', now + KEPT_SECONDS)
+
+
+def test_a_retry_is_tried_for_another_day() -> None:
+    """At once, with the pauses of the first time; then it is parked again."""
+    parked, now, _ = tried_until_parked(DELIVERY, NOW)
+    again = retried(parked, now=now + 1_000.0)
+    assert (again.state, again.not_before, again.attempts) == (DeliveryState.WAITING, now + 1_000.0, 0)
+    assert (again.id, again.body, again.created_at) == (parked.id, parked.body, parked.created_at)
+    over, later, pauses = tried_until_parked(again, now + 1_000.0)
+    assert (over.state, pauses[:2]) == (DeliveryState.PARKED, [5.0, 10.0])
+    assert 0.0 <= now + 1_000.0 + GIVE_UP_SECONDS - later < 3_600.0
+
+
+def tried_until_parked(delivery: WebhookDelivery, now: float) -> tuple[WebhookDelivery, float, list[float]]:
+    """Return a delivery that every attempt failed for, the moment of the last one, and the pauses before the others."""
+    pauses: list[float] = []
+    while True:
+        delivery = after_failure(delivery, b'{"a":1}', "the answer was 500", now=now)
+        if delivery.state is DeliveryState.PARKED:
+            return delivery, now, pauses
+        pauses.append(delivery.not_before - now)
+        now = delivery.not_before
 
 
 @pytest.mark.parametrize(

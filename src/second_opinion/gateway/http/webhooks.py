@@ -15,10 +15,9 @@ from second_opinion import __version__
 from second_opinion.gateway.http.access import LOCAL
 from second_opinion.gateway.http.context import Gateway
 from second_opinion.pipeline.ports import SeenDelivery, WebhookSender
-from second_opinion.pipeline.webhooks import after_failure, body_of, signature
-from second_opinion.schemas.errors import OpinionError, UnknownJob, WebhookFailed
-from second_opinion.schemas.job import Job
-from second_opinion.schemas.webhook import DeliveryState, Webhook
+from second_opinion.pipeline.webhooks import after_failure, body_of, retried, signature
+from second_opinion.schemas.errors import OpinionError, UnknownDelivery, UnknownJob, WebhookFailed
+from second_opinion.schemas.webhook import DeliveryState, Webhook, WebhookDelivery
 
 LOOK_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
@@ -57,6 +56,28 @@ class WebhookDesk:
     def forget(self) -> None:
         """Look the webhooks up again the next time they are needed."""
         self._known_at = float("-inf")
+
+    async def retry(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
+        """Tell again what was parked, for a day from now; what waits is tried by itself and stays as it is.
+
+        Raises:
+            UnknownDelivery: If the webhook has no such delivery, or has heard it meanwhile.
+        """
+        while True:
+            seen = await self._held.run(self._store.delivery, delivery_id)
+            if seen is None or seen.delivery.webhook_id != webhook_id:
+                raise UnknownDelivery(f"webhook {webhook_id!r} is not to be told {delivery_id!r}")
+            if seen.delivery.state is not DeliveryState.PARKED:
+                return seen.delivery
+            begun = await self._begin_anew(seen)
+            if begun is not None:
+                return begun.delivery
+
+    async def retry_parked(self, webhook_id: str, *, limit: int) -> int:
+        """Tell again what was parked, at most `limit` deliveries, the newest first; return how many they are."""
+        parked = await self._held.run(self._store.deliveries, webhook_id, state=DeliveryState.PARKED, limit=limit)
+        begun = [await self._begin_anew(seen) for seen in parked]
+        return len(begun) - begun.count(None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -103,9 +124,11 @@ class WebhookDesk:
             log.exception("delivery_broke", delivery=seen.delivery.id)
 
     async def _see_through(self, seen: SeenDelivery) -> None:
-        webhook = next((one for one in await self._webhooks() if one.id == seen.delivery.webhook_id), None)
-        if webhook is None or not await self._may_hear(webhook):
+        if seen.delivery.state is DeliveryState.PARKED:
             await self._held.run(self._store.settle, seen)
+            return
+        if seen.delivery.body:
+            await self._send(seen, seen.delivery.body.encode())
             return
         while True:
             try:
@@ -119,10 +142,15 @@ class WebhookDesk:
             if renewed is None:
                 return
             seen = renewed
-        await self._send(webhook, seen, job)
+        await self._send(seen, body_of(seen.delivery, job))
 
-    async def _send(self, webhook: Webhook, seen: SeenDelivery, job: Job) -> None:
-        now, body = self._clock.now(), body_of(seen.delivery, job)
+    async def _send(self, seen: SeenDelivery, body: bytes) -> None:
+        # Looked for now and not when the waiting began: it may have been removed since, or its key revoked.
+        webhook = next((one for one in await self._webhooks() if one.id == seen.delivery.webhook_id), None)
+        if webhook is None or not await self._may_hear(webhook):
+            await self._held.run(self._store.settle, seen)
+            return
+        now = self._clock.now()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": AGENT,
@@ -137,7 +165,7 @@ class WebhookDesk:
         if not problem:
             await self._held.run(self._store.settle, seen)
             return
-        failed = after_failure(seen.delivery, problem, now=self._clock.now())
+        failed = after_failure(seen.delivery, body, problem, now=self._clock.now())
         tell = log.warning if failed.state is DeliveryState.PARKED else log.info
         tell(
             "webhook_not_told", delivery=failed.id, attempts=failed.attempts, problem=problem, state=failed.state.value
@@ -157,6 +185,9 @@ class WebhookDesk:
     async def _put_off(self, seen: SeenDelivery, seconds: float) -> SeenDelivery | None:
         later = seen.delivery.model_copy(update={"not_before": self._clock.now() + seconds})
         return await self._held.run(self._store.swap, seen, later)
+
+    async def _begin_anew(self, seen: SeenDelivery) -> SeenDelivery | None:
+        return await self._held.run(self._store.swap, seen, retried(seen.delivery, now=self._clock.now()))
 
     async def _webhooks(self) -> list[Webhook]:
         if self._clock.now() - self._known_at > FRESH_SECONDS:

@@ -32,7 +32,7 @@ class WebhookStore(Protocol):
         """Put deliveries into the outbox; one that is there already stays as it is."""
 
     def due(self, *, now: float, limit: int) -> list[SeenDelivery]:
-        """Return waiting deliveries whose time has come, oldest first; may lag by a second."""
+        """Return what is to be told now, or, if it is parked, dropped; the oldest first; may lag by a second."""
 
     def swap(self, seen: SeenDelivery, delivery: WebhookDelivery) -> SeenDelivery | None:
         """Replace a delivery that is still as it was seen; None when somebody else was first."""
@@ -40,7 +40,10 @@ class WebhookStore(Protocol):
     def settle(self, seen: SeenDelivery) -> None:
         """Remove a delivery that arrived, or is not to be told any more; a missing one is no error."""
 
-    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[WebhookDelivery]:
+    def delivery(self, delivery_id: str) -> SeenDelivery | None:
+        """Return a delivery as it is now; None when it arrived, was dropped, or never was."""
+
+    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[SeenDelivery]:
         """Return what a webhook is still to be told, the newest first; may lag by a second."""
 
 

@@ -40,6 +40,7 @@
         │   ├── UnknownJob
         │   ├── UnknownTrace
         │   ├── UnknownWebhook
+        │   ├── UnknownDelivery
         │   ├── UnknownCandidate
         │   └── UnknownKey
         ├── Unauthenticated            no valid key came with the request
@@ -98,6 +99,7 @@ from second_opinion.schemas.errors.missing import (
     NotFound,
     UnknownCandidate,
     UnknownCollection,
+    UnknownDelivery,
     UnknownDocument,
     UnknownJob,
     UnknownTrace,
@@ -218,6 +220,7 @@ __all__ = [
     "Unauthenticated",
     "UnknownCandidate",
     "UnknownCollection",
+    "UnknownDelivery",
     "UnknownDocument",
     "UnknownFilterField",
     "UnknownJob",

@@ -54,6 +54,13 @@ class UnknownWebhook(NotFound):
     default_hint = "List the webhooks: GET /v1/webhooks"
 
 
+class UnknownDelivery(NotFound):
+    """A webhook is not to be told this: it has heard it, it was dropped, or it never was."""
+
+    code = "unknown_delivery"
+    default_hint = "List what it is still to be told: GET /v1/webhooks/ID/deliveries"
+
+
 class UnknownCandidate(NotFound):
     """The query had no such candidate."""
 

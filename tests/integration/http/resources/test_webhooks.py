@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from second_opinion.gateway.http import webhooks
 from second_opinion.pipeline.adapters.webhook_sender import HttpWebhookSender
@@ -161,6 +162,67 @@ async def test_what_fails_is_tried_again_and_redirects_are_not_followed(
         await until(lambda: len(receiver.heard) == 3)
         assert {headers["webhook-id"] for _, headers, _ in receiver.heard} == {f"{made['webhook']['id']}.{job_id}"}
         assert {path for path, _, _ in receiver.heard} == {"/hook"}
+
+
+async def test_what_was_given_up_is_told_when_it_is_retried(
+    bare_system: System, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same words, even when the job is long gone; one by one or all at once, and nothing that was heard."""
+    monkeypatch.setattr("second_opinion.pipeline.webhooks.GIVE_UP_SECONDS", 0.0)
+    receiver.answers += [500, 503, 500]
+    async with gateway_on(bare_system, webhook_allow_private=True) as gateway, gateway.caller() as api:
+        made = (await register(api, receiver.url))["webhook"]["id"]
+        jobs = [await ask(api) for _ in range(3)]
+        for job_id in jobs:
+            finish(gateway, job_id)
+        parked = await parked_of(api, made, 3)
+        assert {one["error"] for one in parked} == {"the answer was 500", "the answer was 503"}
+        with redis.Redis.from_url(bare_system.environment["OPINION_JOBS_URL"]) as database:
+            database.flushdb()
+        assert (await api.get(f"/v1/queries/{jobs[0]}")).status_code == 404
+        path = f"/v1/webhooks/{made}/deliveries/{made}.{jobs[0]}/retry"
+        begun = (await api.post(path)).json()
+        assert (begun["state"], begun["attempts"], begun["created_at"] < begun["retried_at"]) == ("waiting", 0, True)
+        await until(lambda: len(receiver.heard) == 4)
+        assert (await api.post(f"/v1/webhooks/{made}/deliveries/retry")).json() == {"retried": 2}
+        await until(lambda: len(receiver.heard) == 6)
+        first, again = bodies(receiver.heard[:3]), bodies(receiver.heard[3:])
+        assert first == again
+        assert set(first) == {f"{made}.{one}" for one in jobs}
+        await parked_of(api, made, 0)
+        gone = await api.post(path)
+        assert (gone.status_code, gone.json()["code"]) == (404, "unknown_delivery")
+        assert (await api.post(f"/v1/webhooks/{made}/deliveries/retry")).json() == {"retried": 0}
+
+
+async def test_a_retry_leaves_alone_what_is_tried_by_itself(bare_system: System, receiver: Receiver) -> None:
+    """What waits stays as it is; what another webhook is to be told is not this one's."""
+    receiver.answers += [500] * 99
+    async with gateway_on(bare_system, webhook_allow_private=True) as gateway, gateway.caller() as api:
+        made, other = [(await register(api, receiver.url))["webhook"]["id"] for _ in range(2)]
+        finish(gateway, job_id := await ask(api))
+        await until(lambda: len(receiver.heard) >= 2)
+        own = f"/v1/webhooks/{made}/deliveries/{made}.{job_id}/retry"
+        waiting = (await api.post(own)).json()
+        assert (waiting["state"], waiting["retried_at"]) == ("waiting", None)
+        assert (await api.post(own.replace(f"/{made}.", f"/{other}."))).status_code == 404
+        assert (await api.post(f"/v1/webhooks/{made}/deliveries/retry")).json() == {"retried": 0}
+
+
+async def parked_of(api: httpx.AsyncClient, webhook_id: str, count: int) -> list[dict[str, Any]]:
+    """Wait until a webhook has so many parked deliveries, and return them; lists are a second behind."""
+    async with asyncio.timeout(30.0):
+        while True:
+            answer = await api.get(f"/v1/webhooks/{webhook_id}/deliveries", params={"state": "parked"})
+            found: list[dict[str, Any]] = answer.json()["deliveries"]
+            if len(found) == count:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def bodies(heard: list[tuple[str, dict[str, str], bytes]]) -> dict[str, bytes]:
+    """Return what was told, by delivery."""
+    return {headers["webhook-id"]: body for _, headers, body in heard}
 
 
 async def test_a_gateway_that_ends_leaves_it_to_the_next(

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Depends, Path, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway_held
@@ -29,6 +29,10 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 Held = Annotated[Gateway, Depends(gateway_held)]
 Asker = Annotated[Principal, Depends(require("query"))]
 WebhookPath = Annotated[str, Path(description="The webhook's id.", examples=["5f0c2a1b9d3e4f60"])]
+DeliveryPath = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$")],
+    Path(description="The delivery's id.", examples=[f"5f0c2a1b9d3e4f60.{JOB_ID}"]),
+]
 
 
 class WebhookInput(Request):
@@ -74,6 +78,12 @@ class Deliveries(BaseModel):
     deliveries: list[WebhookDelivery]
 
 
+class Retried(BaseModel):
+    """What came of a retry."""
+
+    retried: int = Field(description="How many deliveries are tried again.", examples=[12])
+
+
 EXAMPLE: Final = WebhookView(
     id="5f0c2a1b9d3e4f60",
     url="https://example.com/opinion",
@@ -92,6 +102,7 @@ WAITING: Final = WebhookDelivery(
     error="the answer was 500",
     created_at=AT,
 )
+BEGUN: Final = WAITING.model_copy(update={"attempts": 0, "not_before": AT + 90_000.0, "retried_at": AT + 90_000.0})
 
 
 @router.post(
@@ -166,7 +177,40 @@ async def deliveries(  # noqa: PLR0913, PLR0917 - each a part of the request
     """List what has not arrived yet, with the last error."""
     await _visible(held, principal, webhook_id)
     found = await held.run(held.parts.webhooks.deliveries, webhook_id, state=state, limit=limit)
-    return answer(request, Deliveries(deliveries=found))
+    return answer(request, Deliveries(deliveries=[seen.delivery for seen in found]))
+
+
+@router.post(
+    "/{webhook_id}/deliveries/retry",
+    summary="Tell again what was given up",
+    response_model=Retried,
+    responses={
+        200: shown(Retried, "How many are tried again; when it is the most, call again.", some=Retried(retried=12)),
+        **answers(404),
+    },
+)
+async def retry_parked(request: HttpRequest, held: Held, principal: Asker, webhook_id: WebhookPath) -> Response:
+    """Try all parked deliveries of a webhook again, for another day; 500 with one call, the newest first."""
+    await _visible(held, principal, webhook_id)
+    count = await webhook_desk(held).retry_parked(webhook_id, limit=LARGEST_PAGE)
+    return answer(request, Retried(retried=count))
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/retry",
+    summary="Tell one thing again that was given up",
+    response_model=WebhookDelivery,
+    responses={
+        200: shown(WebhookDelivery, "As it now is; one that was not parked stays as it was.", begun=BEGUN),
+        **answers(404),
+    },
+)
+async def retry(
+    request: HttpRequest, held: Held, principal: Asker, webhook_id: WebhookPath, delivery_id: DeliveryPath
+) -> Response:
+    """Try a parked delivery again, for another day. What waits is tried by itself."""
+    await _visible(held, principal, webhook_id)
+    return answer(request, await webhook_desk(held).retry(webhook_id, delivery_id))
 
 
 @router.delete(

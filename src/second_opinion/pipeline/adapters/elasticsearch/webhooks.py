@@ -58,8 +58,8 @@ class ElasticsearchWebhooks:
                 raise outcome.error
 
     def due(self, *, now: float, limit: int) -> list[SeenDelivery]:
-        """Return waiting deliveries whose time has come, oldest first; may lag by a second."""
-        wanted = [{"term": {"state": DeliveryState.WAITING.value}}, {"range": {"not_before": {"lte": now}}}]
+        """Return what is to be told now, or, if it is parked, dropped; the oldest first; may lag by a second."""
+        wanted = {"range": {"not_before": {"lte": now}}}
         found = self._search(self._outbox.name, {"bool": {"filter": wanted}}, [{"not_before": "asc"}], limit)
         return [_seen(hit) for hit in found]
 
@@ -86,13 +86,22 @@ class ElasticsearchWebhooks:
             except NotFoundError:
                 return
 
-    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[WebhookDelivery]:
+    def delivery(self, delivery_id: str) -> SeenDelivery | None:
+        """Return a delivery as it is now; None when it arrived, was dropped, or never was."""
+        with store_errors():
+            try:
+                answer = self._connection.reads.get(index=self._outbox.name, id=delivery_id)
+            except NotFoundError:
+                return None
+        return _seen(answer.body)
+
+    def deliveries(self, webhook_id: str, *, state: DeliveryState | None, limit: int) -> list[SeenDelivery]:
         """Return what a webhook is still to be told, the newest first; may lag by a second."""
         wanted: list[dict[str, Any]] = [{"term": {"webhook_id": webhook_id}}]
         if state is not None:
             wanted.append({"term": {"state": state.value}})
         found = self._search(self._outbox.name, {"bool": {"filter": wanted}}, [{"created_at": "desc"}], limit)
-        return [_seen(hit).delivery for hit in found]
+        return [_seen(hit) for hit in found]
 
     def _search(
         self, index: str, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], size: int
