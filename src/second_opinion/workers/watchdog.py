@@ -20,6 +20,7 @@ import structlog
 
 from second_opinion.pipeline.inferences import INFERENCES
 from second_opinion.pipeline.ports import Guard, no_guard
+from second_opinion.workers.standstill import Standstill
 
 OVERDUE_EXIT: Final = 70
 CHECK_SECONDS: Final = 0.5
@@ -34,6 +35,7 @@ class _Running:
     task: str
     since: float
     heard: float | None = None
+    standstill: Standstill = field(default_factory=Standstill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Limits:
     Attributes:
         task: A task.
         shutdown_grace: Running tasks after a stop was asked for.
-        stall: One inference, native code that lets no other thread run, or the silence of a task that has a pulse.
+        stall: One inference, native code that lets no other thread run, the silence of a task that has a pulse, or one
+            native call of a task that has none.
         tasks: By name, tasks that have less time than `task`.
     """
 
@@ -118,19 +121,22 @@ class Watchdog:
         """Leave the process if something hangs, or the shutdown is overdue, at `now` (monotonic seconds)."""
         if self.is_orphaned():
             self._end("parent_gone")
-        running = list(self._running.values())
-        for one in running:
+        running = dict(self._running)
+        frames = sys._current_frames() if running else {}  # noqa: SLF001 - documented, under this name
+        for thread, one in running.items():
             if now - one.since > self._limits.tasks.get(one.task, self._limits.task):
                 self._end("task_overdue", task=one.task, seconds=round(now - one.since, 1))
             elif one.heard is not None and now - one.heard > self._limits.stall:
                 self._end("task_silent", task=one.task, seconds=round(now - one.heard, 1))
+            elif one.heard is None and (still := one.standstill.seconds(frames.get(thread), now)) > self._limits.stall:
+                self._end("task_stands_still", task=one.task, seconds=round(still, 1))
         inference = INFERENCES.longest(now)
         if inference > self._limits.stall:
             self._end("inference_hangs", seconds=round(inference, 1))
         if self._leave_at is None and self.is_deaf(now):
             self._end("worker_deaf")
         if self._leave_at is not None and now > self._leave_at:
-            self._end("shutdown_overdue", tasks=[one.task for one in running])
+            self._end("shutdown_overdue", tasks=[one.task for one in running.values()])
 
     def _end(self, event: str, **facts: object) -> None:
         log.error(event, action="leaving the process", **facts)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from second_opinion.pipeline.inferences import INFERENCES
@@ -91,6 +92,47 @@ def test_a_silent_task_ends_the_process_and_one_that_beats_does_not() -> None:
         assert left == []
         watchdog.check(time.monotonic() + 2.1)
     assert left == [OVERDUE_EXIT]
+
+
+def _native_sleep(seconds: float, entered: threading.Event) -> None:
+    entered.set()
+    time.sleep(seconds)
+
+
+def _look_at(watchdog: Watchdog, body: Callable[[threading.Event], object]) -> None:
+    """Run a task without a pulse in a thread, and check at two moments that are more than a stall apart."""
+    entered = threading.Event()
+
+    def run() -> None:
+        with watchdog.watching("opinion.accept"):
+            body(entered)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    entered.wait(10.0)
+    time.sleep(0.2)
+    begun = time.monotonic()
+    for later in (0.0, 9.0, 16.0):
+        watchdog.check(begun + later)
+        time.sleep(0.05)
+    thread.join()
+
+
+def test_a_task_in_one_native_call_for_long_ends_the_process() -> None:
+    """Native code that hangs while other threads run, in a task that has no pulse, ends the process."""
+    left: list[int] = []
+    _look_at(make(left, task_limit=600.0), lambda entered: _native_sleep(1.5, entered))
+    assert left == [OVERDUE_EXIT]
+
+
+def test_a_task_that_moves_on_or_waits_for_another_thread_goes_on() -> None:
+    """Neither many short native calls nor a thread that waits for another one is a standstill."""
+    left: list[int] = []
+    many, gate = range(150), threading.Event()
+    _look_at(make(left, task_limit=600.0), lambda entered: [_native_sleep(0.01, entered) for _ in many])
+    threading.Timer(1.5, gate.set).start()
+    _look_at(make(left, task_limit=600.0), lambda entered: (entered.set(), gate.wait(10.0)))
+    assert left == []
 
 
 def test_a_task_can_have_less_time_than_others() -> None:
