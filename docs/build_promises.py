@@ -99,8 +99,9 @@ PROMISES = (
     ),
     Promise(
         "A worker that runs out of memory, or hangs in native code, is replaced, and its work is done",
-        "all of it in each role, hangs that hold the interpreter among them",
+        "all of it in every thread of each role, hangs that hold the interpreter among them",
         "tests/faults/test_broken_workers.py",
+        "deaf_workers",
     ),
     Promise(
         "A document that ends its workers is parked after three attempts alone; those beside it are not",
@@ -216,6 +217,17 @@ def _told_readers(result: Mapping[str, Any]) -> str:
     )
 
 
+def _told_deaf_workers(result: Mapping[str, Any]) -> str:
+    longest: dict[str, float] = {}
+    for one in result["recoveries"]:
+        longest[one["fault"]] = max(longest.get(one["fault"], 0.0), one["seconds"])
+    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in longest.items())
+    return (
+        f"{result['date']}: {len(result['recoveries'])} faults; longest time until the role had finished work again: "
+        f"{told}; load of the machine before: {result['load_before'][0]}"
+    )
+
+
 def _told_malformed(result: Mapping[str, Any]) -> str:
     codes = _counts(result["ended_by_code"])
     return (
@@ -232,9 +244,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
-`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers` and
-`./do bench malformed`. Abandoned work is sent again to the front of its queue, before all that waits
-(`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
+`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
+`./do bench deaf_workers` and `./do bench malformed`. Abandoned work is sent again to the front of its queue, before all
+that waits (`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
 """
 
 
@@ -243,6 +255,7 @@ _TELLERS = {
     "one_effect": _told_one_effect,
     "frozen": _told_frozen,
     "readers": _told_readers,
+    "deaf_workers": _told_deaf_workers,
     "malformed": _told_malformed,
 }
 

@@ -1,12 +1,14 @@
 """A worker of any role that breaks on demand: as `python -m second_opinion.gateway`, for tests alone.
 
-A file `break-ROLE` (in its task) or `break-model-ROLE` (in its model) in the state folder names a fault; the next one
-to come by removes the file and does it.
+A file `break-ROLE` (in its task) or `break-model-ROLE` (in its model) in the state folder names a fault. Every thread
+of every process that was there before the file does it once, with the next work that comes its way; processes that were
+started later are sound. Each notes it in the file `break-ROLE.done`.
 """
 
 import ctypes
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from second_opinion.pipeline.adapters import onnx_engine
 from second_opinion.workers.tasks import ingest, intake, rerank, retrieve
 
 FOREVER: Final = 3_600.0
+LONG_ENOUGH: Final = 0.5
+"""Seconds that a thread is busy before it leaves, so that others get the work that waits and leave, too."""
 
 
 def out_of_memory() -> NoReturn:
@@ -26,6 +30,7 @@ def out_of_memory() -> NoReturn:
 
 def leave() -> NoReturn:
     """End as code does that takes itself for a whole program."""
+    time.sleep(LONG_ENOUGH)
     raise SystemExit(3)
 
 
@@ -56,16 +61,35 @@ BODIES: Final = {
 WITH_MODELS: Final = {"index", "retrieve", "rerank"}
 
 
+class Started:
+    """When this process was started or forked (Unix seconds)."""
+
+    def __init__(self) -> None:
+        self.at = time.time()
+        os.register_at_fork(after_in_child=self._anew)
+
+    def _anew(self) -> None:
+        self.at = time.time()
+
+
+STARTED: Final = Started()
+
+
 def breaking(body: Callable[..., Any], order: Path) -> Callable[..., Any]:
-    """Return the body, which does the fault that the file orders, once."""
+    """Return the body, which does the fault that the file orders, once in each thread."""
+    broke: set[tuple[int, int, str]] = set()
 
     def broken(*arguments: Any, **options: Any) -> Any:
         try:
-            name = order.read_text(encoding="utf-8")
-            order.unlink()
+            name, given_at = order.read_text(encoding="utf-8").split()
         except FileNotFoundError:
             return body(*arguments, **options)
-        (order.parent / f"{order.name}.done").write_text(f"{name} {time.time()}", encoding="utf-8")
+        here = (os.getpid(), threading.get_ident(), given_at)
+        if here in broke or STARTED.at > float(given_at):
+            return body(*arguments, **options)
+        broke.add(here)
+        with (order.parent / f"{order.name}.done").open("a", encoding="utf-8") as told:
+            told.write(f"{time.time()}\n")
         FAULTS[name]()
         return body(*arguments, **options)
 
