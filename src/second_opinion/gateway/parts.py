@@ -15,6 +15,7 @@ from second_opinion.pipeline.ports import (
     no_guard,
 )
 from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.pipeline.webhook_book import WebhookBook
 from second_opinion.schemas.queues import QueueFigures
 from second_opinion.workers.bootstrap import callers, ingest_policy, ingest_stores
 from second_opinion.workers.settings import Settings
@@ -41,6 +42,7 @@ class Parts:
     calibrations: CalibrationStore
     api_keys: ApiKeyStore
     webhooks: WebhookStore
+    webhook_book: WebhookBook
     close: Callable[[], None] = lambda: None
     admit: Guard = no_guard
     queue_figures: Callable[[], list[QueueFigures]] = list
@@ -59,6 +61,7 @@ def connect(settings: Settings) -> Parts:
         calibrations=held.stores.calibrations,
         api_keys=held.stores.api_keys,
         webhooks=held.stores.webhooks,
+        webhook_book=held.webhook_book,
         close=held.close,
         admit=held.admission.documents,
         queue_figures=held.figures.figures,

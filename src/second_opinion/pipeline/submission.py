@@ -18,8 +18,16 @@ from second_opinion.pipeline.ports import (
     TaskQueue,
     no_guard,
 )
+from second_opinion.pipeline.webhook_book import WebhookBook
 from second_opinion.schemas.collection import QueryDefaults
-from second_opinion.schemas.errors import BrokerUnavailable, ErrorInfo, JobStoreUnavailable, UnknownJob, UnknownReranker
+from second_opinion.schemas.errors import (
+    BrokerUnavailable,
+    ErrorInfo,
+    JobStoreUnavailable,
+    StoreUnavailable,
+    UnknownJob,
+    UnknownReranker,
+)
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.query import MAX_QUERY_CHARACTERS, JobId, Query, QueryRequest
 
@@ -34,6 +42,7 @@ class QueryDesk:
         defaults: What holds where neither the query nor its collection says otherwise.
         rerankers: Where rerank workers say what they serve; without it a name is not checked here.
         admit: Called before a query is taken in; raises `Overloaded` while there is no room.
+        webhooks: Who is told when a query ends; without it nobody is.
     """
 
     def __init__(  # noqa: PLR0913 - all by name
@@ -47,6 +56,7 @@ class QueryDesk:
         defaults: QueryDefaults,
         rerankers: CalibrationStore | None = None,
         admit: Guard = no_guard,
+        webhooks: WebhookBook | None = None,
     ) -> None:
         self._admit = admit
         self._collections = collections
@@ -56,6 +66,7 @@ class QueryDesk:
         self._clock = clock
         self._defaults = defaults
         self._rerankers = rerankers
+        self._webhooks = webhooks
 
     def choices(self, collection: str | None) -> QueryDefaults:
         """Return how queries to a collection are answered that do not say; without one, what the settings say.
@@ -77,6 +88,7 @@ class QueryDesk:
             UnknownFilterField: If a filter names a field that no document of the collection has.
             FilterTypeMismatch: If a filter compares a field with values of another type.
             JobStoreUnavailable: If the job could not be recorded; nothing was submitted.
+            StoreUnavailable: If Elasticsearch does not answer; nothing was submitted.
             BrokerUnavailable: If the message could not be sent; the job is recorded as failed.
             Overloaded: If there is no room; nothing was submitted.
         """
@@ -96,6 +108,7 @@ class QueryDesk:
         )
         expires_at = min(now + request.timeout_s, query.answer_by or math.inf)
         self._require_served(query.choices.reranker)
+        self._record_hearing(query, named=request.job_id is not None)
         job = self._jobs.create(query, submitted_at=now, expires_at=expires_at)
         if job.state is JobState.QUEUED:
             self._send(job)
@@ -112,6 +125,22 @@ class QueryDesk:
                 hint=f"Name one of: {', '.join(served)}." if served else "Start one: opinion worker --role rerank",
             )
 
+    def _record_hearing(self, query: Query, *, named: bool) -> None:
+        """Record who is told when the query ends: before there is a job, so that no end is missed.
+
+        One that was asked before under its name is not told of again.
+        """
+        hearing = self._webhooks.of(query.collection) if self._webhooks else []
+        if self._webhooks and hearing and not (named and self._is_known(query.job_id)):
+            self._webhooks.record(hearing, query.job_id)
+
+    def _is_known(self, job_id: str) -> bool:
+        try:
+            self._jobs.get(job_id)
+        except UnknownJob:
+            return False
+        return True
+
     def reject(self, payload: Mapping[str, Any], error: ErrorInfo) -> None:
         """Record a query that could not be accepted as a failed job, if its sender gave it an id to ask for."""
         try:
@@ -119,10 +148,10 @@ class QueryDesk:
         except ValidationError:
             return
         text, collection = (str(payload.get(name, ""))[:MAX_QUERY_CHARACTERS] for name in ("text", "collection"))
-        now = self._clock.now()
-        job = self._jobs.create(
-            Query(job_id=job_id, text=text, collection=collection), submitted_at=now, expires_at=now + REJECTED_SECONDS
-        )
+        query, now = Query(job_id=job_id, text=text, collection=collection), self._clock.now()
+        with suppress(StoreUnavailable):  # which may be why it is rejected
+            self._record_hearing(query, named=True)
+        job = self._jobs.create(query, submitted_at=now, expires_at=now + REJECTED_SECONDS)
         if job.state is JobState.QUEUED:
             self._jobs.finish(job_id, JobState.FAILED, at=now, error=error)
 

@@ -47,6 +47,7 @@ from second_opinion.pipeline.ports import Guard, WebhookSender, no_guard
 from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
+from second_opinion.pipeline.webhook_book import WebhookBook
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.app import make_app
@@ -99,6 +100,7 @@ class Callers:
     admission: Admission
     figures: QueueReader
     register: RedisWorkers
+    webhook_book: WebhookBook
 
     def close(self) -> None:
         """Give the connections back."""
@@ -262,8 +264,13 @@ def open_admission(settings: Settings, queue: CeleryTaskQueue) -> Admission:
     return Admission(bounds, SystemClock(), length=queue.length, memory_share=queue.memory_share)
 
 
-def open_query_desk(
-    settings: Settings, stores: Stores, jobs: RedisJobs, queue: CeleryTaskQueue, admission: Admission
+def open_query_desk(  # noqa: PLR0913, PLR0917 - what it works with
+    settings: Settings,
+    stores: Stores,
+    jobs: RedisJobs,
+    queue: CeleryTaskQueue,
+    admission: Admission,
+    webhook_book: WebhookBook,
 ) -> QueryDesk:
     """Return what takes queries from callers."""
     return QueryDesk(
@@ -275,6 +282,7 @@ def open_query_desk(
         defaults=settings.query_defaults(),
         rerankers=stores.calibrations,
         admit=admission.queries,
+        webhooks=webhook_book,
     )
 
 
@@ -314,6 +322,7 @@ def callers(settings: Settings) -> Callers:
     stores, jobs, queue = open_elasticsearch(settings), open_jobs(settings), open_queue(settings)
     admission = open_admission(settings, queue)
     register = open_workers(settings)
+    webhook_book = WebhookBook(stores.webhooks, SystemClock())
     figures = QueueReader(
         QueueParts(
             length=queue.length,
@@ -331,7 +340,8 @@ def callers(settings: Settings) -> Callers:
         stores=stores,
         # What was sent by name is in Redis already: to refuse it now would lose it.
         documents=Acceptance(ingest_stores(stores, queue), ingest_policy(settings)),
-        queries=open_query_desk(settings, stores, jobs, queue, admission),
+        queries=open_query_desk(settings, stores, jobs, queue, admission, webhook_book),
+        webhook_book=webhook_book,
         jobs=jobs,
         queue=queue,
         clock=SystemClock(),

@@ -17,6 +17,7 @@ from second_opinion.pipeline.ports import Guard, no_guard
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.pipeline.tracing import trace
+from second_opinion.pipeline.webhook_book import WebhookBook
 from second_opinion.schemas.chunk import Chunk
 from second_opinion.schemas.collection import IndexFingerprint, QueryDefaults
 from second_opinion.schemas.document import DocumentRef
@@ -138,8 +139,16 @@ def system() -> MemorySystem:
     held: dict[str, Any] = {name: getattr(memory_stores(FINGERPRINT, clock=clock), name) for name in Stores.__slots__}
     stores = Stores(**{**held, "queue": queue})
     jobs = MemoryJobs(clock=clock)
+    webhooks = MemoryWebhooks()
+    book = WebhookBook(webhooks, clock)
     desk = QueryDesk(
-        collections=stores.collections, jobs=jobs, queue=queue, ids=stores.ids, clock=clock, defaults=QueryDefaults()
+        collections=stores.collections,
+        jobs=jobs,
+        queue=queue,
+        ids=stores.ids,
+        clock=clock,
+        defaults=QueryDefaults(),
+        webhooks=book,
     )
     parts = Parts(
         stores=stores,
@@ -150,7 +159,8 @@ def system() -> MemorySystem:
         judgements=MemoryJudgements(),
         calibrations=MemoryCalibrations(),
         api_keys=MemoryApiKeys(),
-        webhooks=MemoryWebhooks(),
+        webhooks=webhooks,
+        webhook_book=book,
     )
     made = MemorySystem(
         stores=stores,

@@ -59,6 +59,7 @@ class CollectionCalls:
         for webhook in self.parts.webhooks.listed():
             if webhook.collection == name:
                 self.parts.webhooks.remove(webhook.id)
+        self.parts.webhook_book.forget()
         self.parts.traces.forget(name)
         self.parts.judgements.forget(name)
         self.parts.calibrations.remove(own.difference(*calibrations.values()))

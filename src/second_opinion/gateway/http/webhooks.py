@@ -21,8 +21,6 @@ from second_opinion.schemas.webhook import DeliveryState, Webhook, WebhookDelive
 
 LOOK_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
-FRESH_SECONDS: Final = 5.0
-"""How old the list of webhooks may be."""
 CLAIM_SECONDS: Final = 60.0
 RENEWAL_SECONDS: Final = 30.0
 ORPHAN_SECONDS: Final = 60.0
@@ -43,19 +41,10 @@ class WebhookDesk:
     def __init__(self, held: Gateway, sender: WebhookSender) -> None:
         self._held = held
         self._store = held.parts.webhooks
+        self._book = held.parts.webhook_book
         self._clock = held.parts.stores.clock
         self._sender = sender
-        self._known: list[Webhook] = []
-        self._known_at = float("-inf")
         self._telling: set[asyncio.Task[None]] = set()
-
-    async def of(self, collection: str) -> list[Webhook]:
-        """Return the webhooks of a collection; one that was made elsewhere counts after some seconds."""
-        return [one for one in await self._webhooks() if one.collection == collection]
-
-    def forget(self) -> None:
-        """Look the webhooks up again the next time they are needed."""
-        self._known_at = float("-inf")
 
     async def retry(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
         """Tell again what was parked, for a day from now; what waits is tried by itself and stays as it is.
@@ -95,15 +84,16 @@ class WebhookDesk:
         while True:
             pause = IDLE_SECONDS
             try:
-                pause = LOOK_SECONDS if await self._round() or self._known else IDLE_SECONDS
+                pause = LOOK_SECONDS if await self._round() else IDLE_SECONDS
             except OpinionError as problem:
                 log.info("outbox_not_read", code=problem.code)
             except Exception:
                 log.exception("outbox_broke")
             await asyncio.sleep(pause)
 
-    async def _round(self) -> int:
-        await self._webhooks()
+    async def _round(self) -> bool:
+        """Take up what is due; return whether there is anybody to be told, or anything to be told."""
+        known = await self._held.run(self._book.known)
         room = AT_ONCE - len(self._telling)
         due = await self._held.run(self._store.due, now=self._clock.now(), limit=room) if room > 0 else []
         for seen in due:
@@ -112,7 +102,7 @@ class WebhookDesk:
                 task = asyncio.create_task(self._tell(claimed))
                 self._telling.add(task)
                 task.add_done_callback(self._telling.discard)
-        return len(due)
+        return bool(due or known)
 
     async def _tell(self, seen: SeenDelivery) -> None:
         try:
@@ -146,7 +136,8 @@ class WebhookDesk:
 
     async def _send(self, seen: SeenDelivery, body: bytes) -> None:
         # Looked for now and not when the waiting began: it may have been removed since, or its key revoked.
-        webhook = next((one for one in await self._webhooks() if one.id == seen.delivery.webhook_id), None)
+        known = await self._held.run(self._book.known)
+        webhook = next((one for one in known if one.id == seen.delivery.webhook_id), None)
         if webhook is None or not await self._may_hear(webhook):
             await self._held.run(self._store.settle, seen)
             return
@@ -188,12 +179,6 @@ class WebhookDesk:
 
     async def _begin_anew(self, seen: SeenDelivery) -> SeenDelivery | None:
         return await self._held.run(self._store.swap, seen, retried(seen.delivery, now=self._clock.now()))
-
-    async def _webhooks(self) -> list[Webhook]:
-        if self._clock.now() - self._known_at > FRESH_SECONDS:
-            self._known = await self._held.run(self._store.listed)
-            self._known_at = self._clock.now()
-        return self._known
 
 
 def webhook_desk(held: Gateway) -> WebhookDesk:

@@ -15,13 +15,16 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from celery import Celery
 
+from second_opinion import Client
 from second_opinion.gateway.http import webhooks
 from second_opinion.pipeline.adapters.webhook_sender import HttpWebhookSender
-from second_opinion.schemas.errors import WebhookFailed
+from second_opinion.schemas.errors import UnknownJob, WebhookFailed
 from second_opinion.schemas.job import JobState
 from second_opinion.testing.builders import a_result
-from tests.acceptance.conftest import System
+from second_opinion.workers.routing import SUBMIT_QUERY
+from tests.acceptance.conftest import System, wait_until
 from tests.conftest import Servers
 from tests.integration.http.conftest import GatewayRig, gateway_on
 from tests.integration.http.resources.conftest import two_collections
@@ -97,6 +100,15 @@ async def ask(api: httpx.AsyncClient, collection: str = "handbook", **headers: s
     return job_id
 
 
+def known(client: Client, job_id: str) -> bool:
+    """Return whether there is a job of this id."""
+    try:
+        client.result(job_id)
+    except UnknownJob:
+        return False
+    return True
+
+
 def finish(gateway: GatewayRig, job_id: str) -> None:
     """End a job as a worker does."""
     gateway.client.parts.jobs.finish(job_id, JobState.DONE, at=time.time(), result=a_result(job_id))
@@ -146,6 +158,25 @@ async def test_an_address_is_told_when_a_query_ends(bare_system: System, receive
         assert (await api.get(left)).json() == {"deliveries": []}
         await asyncio.sleep(2.0)
         assert len(receiver.heard) == 1
+
+
+async def test_it_is_told_of_queries_that_were_asked_elsewhere(bare_system: System, receiver: Receiver) -> None:
+    """By the client beside the servers, and by task name through a real intake worker: nobody asked the gateway."""
+    async with gateway_on(bare_system, webhook_allow_private=True) as gateway, gateway.caller() as api:
+        made = (await register(api, receiver.url))["webhook"]["id"]
+        await asyncio.to_thread(bare_system.start, "intake")
+        question = {"text": "who approves refunds?", "collection": "handbook"}
+        with bare_system.client() as client, Celery(broker=bare_system.environment["OPINION_BROKER_URL"]) as producer:
+            beside = client.submit_query(**question).job_id
+            producer.send_task(SUBMIT_QUERY, queue="intake", args=[{"query": {**question, "job_id": "by-name"}}])
+            unknown = {"query": {**question, "filters": 7, "job_id": "rejected"}}
+            producer.send_task(SUBMIT_QUERY, queue="intake", args=[unknown])
+            await asyncio.to_thread(wait_until, lambda: known(client, "by-name"), 60.0)
+        for job_id in (beside, "by-name"):
+            finish(gateway, job_id)
+        await until(lambda: len(receiver.heard) == 3, 60.0)
+        told = {headers["webhook-id"]: json.loads(body)["state"] for _, headers, body in receiver.heard}
+        assert told == {f"{made}.{beside}": "done", f"{made}.by-name": "done", f"{made}.rejected": "failed"}
 
 
 async def test_what_fails_is_tried_again_and_redirects_are_not_followed(

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
-from ulid import ULID
 
 from second_opinion.gateway.http.access import Principal, require
 from second_opinion.gateway.http.context import Gateway, gateway_held
@@ -16,12 +15,10 @@ from second_opinion.gateway.http.examples import ANSWERED_JOB, EXPLANATION, QUES
 from second_opinion.gateway.http.preferences import IfNoneMatch, Prefer, answer, wait_of
 from second_opinion.gateway.http.presence import while_there
 from second_opinion.gateway.http.problems import answers
-from second_opinion.gateway.http.webhooks import webhook_desk
 from second_opinion.schemas.errors import IdempotencyConflict, UnknownJob
 from second_opinion.schemas.explanation import Explanation
 from second_opinion.schemas.job import Job
 from second_opinion.schemas.query import QueryRequest
-from second_opinion.schemas.webhook import Webhook, WebhookDelivery
 
 OK: Final = 200
 ACCEPTED: Final = 202
@@ -73,12 +70,11 @@ async def submit(  # noqa: PLR0913, PLR0917 - each a part of the request
 ) -> Response:
     """Ask a question. With `Prefer: wait=N` the answer comes in the same request, if it is there in time."""
     principal.enter(submission.collection)
-    webhooks = await webhook_desk(held).of(submission.collection)
     if idempotency_key is None:
-        job = await held.run(submit_new, held, submission, webhooks)
+        job = await held.run(held.parts.queries.submit, submission)
     else:
         names = [idempotent_id(principal, idempotency_key, attempt) for attempt in range(ATTEMPTS)]
-        job = await held.run(submit_once, held, submission, names, webhooks)
+        job = await held.run(submit_once, held, submission, names)
     wait = wait_of(prefer)
     if wait and not job.is_terminal:
         job = await while_there(request, held.wait_job(job.job_id, wait))
@@ -159,20 +155,7 @@ def idempotent_id(principal: Principal, key: str, attempt: int = 0) -> str:
     return f"h{named.hexdigest()}"
 
 
-def submit_new(held: Gateway, asked: QueryRequest, webhooks: Sequence[Webhook]) -> Job:
-    """Submit a question; what is to be told of it is recorded first, so that nothing is forgotten.
-
-    Raises:
-        OpinionError: As submitting does.
-    """
-    if webhooks:
-        job_id, now = asked.job_id or str(ULID()), held.parts.stores.clock.now()
-        held.parts.webhooks.post([WebhookDelivery.of(one, job_id, now=now) for one in webhooks])
-        asked = asked.model_copy(update={"job_id": job_id})
-    return held.parts.queries.submit(asked)
-
-
-def submit_once(held: Gateway, asked: QueryRequest, names: Sequence[str], webhooks: Sequence[Webhook]) -> Job:
+def submit_once(held: Gateway, asked: QueryRequest, names: Sequence[str]) -> Job:
     """Submit a question under the first of the caller's own ids under which none failed for a reason that may pass.
 
     Raises:
@@ -183,7 +166,7 @@ def submit_once(held: Gateway, asked: QueryRequest, names: Sequence[str], webhoo
         try:
             job = held.client.result(job_id)
         except UnknownJob:
-            job = submit_new(held, asked.model_copy(update={"job_id": job_id}), webhooks)
+            job = held.parts.queries.submit(asked.model_copy(update={"job_id": job_id}))
         _require_same(asked, job)
         if job.error is None or not job.error.transient:
             break

@@ -127,9 +127,9 @@ async def create(
         WebhookInput, Body(openapi_examples=said(one={"url": EXAMPLE.url, "collection": EXAMPLE.collection}))
     ],
 ) -> Response:
-    """Register an address. It is told of queries to the collection that are asked through this API from now on.
+    """Register an address. It is told of queries to the collection that are asked from now on, wherever that is.
 
-    Each request carries `Webhook-Id` and `Webhook-Signature: t=MOMENT,v1=HEX`, where HEX is the HMAC-SHA256 of
+    What other processes ask counts within five seconds. Each request carries `Webhook-Id` and `Webhook-Signature: t=MOMENT,v1=HEX`, where HEX is the HMAC-SHA256 of
     `MOMENT.BODY` under the secret. An address that does not answer with 2xx is tried again for a day; the same may
     arrive twice, under one `Webhook-Id`.
     """
@@ -141,7 +141,7 @@ async def create(
         raise InvalidRequest(f"collection {given.collection!r} has {MOST} webhooks", hint="Remove one first.")
     made = Webhook.make(given.url, given.collection, created_by=principal.id, now=held.parts.stores.clock.now())
     await held.run(held.parts.webhooks.create, made)
-    webhook_desk(held).forget()
+    held.parts.webhook_book.forget()
     return answer(request, NewWebhookView(webhook=WebhookView.of(made), secret=made.secret), status=CREATED)
 
 
@@ -224,7 +224,7 @@ async def delete(held: Held, principal: Asker, webhook_id: WebhookPath) -> Respo
     """Remove a webhook; what it was still to be told is dropped."""
     await _visible(held, principal, webhook_id)
     await held.run(held.parts.webhooks.remove, webhook_id)
-    webhook_desk(held).forget()
+    held.parts.webhook_book.forget()
     return Response(status_code=NO_CONTENT)
 
 
