@@ -64,6 +64,12 @@ PROMISES = (
         "tests/faults/test_restarts.py",
     ),
     Promise(
+        "A rolling deploy fails no query; under steady load nothing grows",
+        "SIGTERM every 20 s, once a successor consumes, at 80 % of capacity; then the load alone",
+        "tests/faults/test_soak.py",
+        "soak",
+    ),
+    Promise(
         "What a frozen worker does when it wakes changes nothing",
         "SIGSTOP in the middle of work, which another does meanwhile, and SIGCONT",
         "tests/acceptance/test_frozen_workers.py",
@@ -228,6 +234,22 @@ def _told_deaf_workers(result: Mapping[str, Any]) -> str:
     )
 
 
+def _told_soak(result: Mapping[str, Any]) -> str:
+    deploy, soak = result["deploy"], result["soak"]
+    grows = ", ".join(
+        f"{name} {one['per_hour']:+.2g} ± {one['standard_error']:.2g} an hour"
+        for name, one in soak["slopes_per_hour"].items()
+        if name in soak["growing"]
+    )
+    return (
+        f"{result['date']}: {deploy['workers_replaced']} workers replaced in {deploy['minutes']:g} min, failed queries "
+        f"{deploy['queries']['failed']} of {deploy['queries']['answered'] + deploy['queries']['failed']:,}; "
+        f"{soak['minutes']:g} min at {result['share']:.0%} of {result['capacity_per_second']} queries/s: failed "
+        f"{soak['queries']['failed']} of {soak['queries']['answered'] + soak['queries']['failed']:,}; "
+        f"growing: {grows or 'nothing'}"
+    )
+
+
 def _told_malformed(result: Mapping[str, Any]) -> str:
     codes = _counts(result["ended_by_code"])
     return (
@@ -245,8 +267,9 @@ def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
 `./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
-`./do bench deaf_workers` and `./do bench malformed`. Abandoned work is sent again to the front of its queue, before all
-that waits (`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
+`./do bench deaf_workers`, `./do bench soak` and `./do bench malformed`. Abandoned work is sent again to the front of
+its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to
+the back.
 """
 
 
@@ -255,6 +278,7 @@ _TELLERS = {
     "one_effect": _told_one_effect,
     "frozen": _told_frozen,
     "readers": _told_readers,
+    "soak": _told_soak,
     "deaf_workers": _told_deaf_workers,
     "malformed": _told_malformed,
 }
