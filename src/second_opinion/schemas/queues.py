@@ -14,6 +14,7 @@ class QueueFigures(Record):
         last_seen: When a worker of it was last seen (Unix seconds); None when none was in a day.
         drain_seconds: In how many seconds it is empty if it goes on as in the last minutes; 0 when it is, None while
             it does not get shorter.
+        unreadable: Items that were no messages and were dropped, since the count was last reset.
     """
 
     name: str
@@ -22,3 +23,4 @@ class QueueFigures(Record):
     consumers: int = 0
     last_seen: float | None = None
     drain_seconds: float | None = None
+    unreadable: int = 0

@@ -327,6 +327,7 @@ def callers(settings: Settings) -> Callers:
         QueueParts(
             length=queue.length,
             front=queue.front,
+            unreadable=queue.unreadable,
             workers=register,
             jobs=jobs,
             documents=stores.documents,

@@ -26,10 +26,12 @@ class QueueParts:
     Attributes:
         length: How many messages wait in a queue.
         front: The payload of the message whose turn is next; None when none waits.
+        unreadable: How many items of each queue were no messages.
     """
 
     length: Callable[[str], int]
     front: Callable[[str], Mapping[str, Any] | None]
+    unreadable: Callable[[], Mapping[str, int]]
     workers: WorkerRegister
     jobs: JobStore
     documents: DocumentStore
@@ -52,9 +54,10 @@ class QueueReader:
             JobStoreUnavailable: If the register of workers, or a job, cannot be.
             StoreUnavailable: If a document cannot be.
         """
-        return [self._of(spec.queue) for spec in ROLES.values()]
+        unreadable = self._parts.unreadable()
+        return [self._of(spec.queue, unreadable.get(spec.queue, 0)) for spec in ROLES.values()]
 
-    def _of(self, queue: str) -> QueueFigures:
+    def _of(self, queue: str, unreadable: int) -> QueueFigures:
         parts, now = self._parts, self._parts.clock.now()
         depth, seen = parts.length(queue), parts.workers.last_seen(queue)
         front = parts.front(queue) if depth else None
@@ -66,6 +69,7 @@ class QueueReader:
             consumers=sum(at >= now - FRESH_SECONDS for at in seen.values()),
             last_seen=max(seen.values(), default=None),
             drain_seconds=self._drain(queue, now, depth),
+            unreadable=unreadable,
         )
 
     def _since(self, message: Mapping[str, Any]) -> float | None:

@@ -22,6 +22,7 @@ from second_opinion.schemas.messages import (
     RunQuery,
 )
 from second_opinion.schemas.usage import RerankerUsage
+from second_opinion.workers.envelopes import UNREADABLE
 from second_opinion.workers.front import producer_at_front
 from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
 
@@ -103,6 +104,17 @@ class CeleryTaskQueue:
         except (TypeError, ValueError, KeyError, IndexError):
             return None  # Anybody can push anything into a queue.
         return payload if isinstance(payload, dict) else None
+
+    def unreadable(self) -> dict[str, int]:
+        """Return how many items were no messages and were dropped, by queue, since the count was last reset.
+
+        Raises:
+            BrokerUnavailable: If Redis does not answer in time.
+        """
+        with _broker_errors(), self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            counts = cast("Mapping[bytes, bytes]", channel.client.hgetall(UNREADABLE))
+        return {name.decode(errors="replace"): int(count) for name, count in counts.items()}
 
     def memory_share(self) -> float:
         """Return the share of its memory limit that Redis uses; 0 where it has no limit.

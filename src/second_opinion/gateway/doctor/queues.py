@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from second_opinion.gateway.doctor.findings import Finding, failed, warning, well
 from second_opinion.schemas.errors import BrokerUnavailable
 from second_opinion.workers.app import make_app
+from second_opinion.workers.envelopes import UNREADABLE
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.routing import ROLES
 from second_opinion.workers.settings import Settings
@@ -36,3 +37,15 @@ def check_queues(settings: Settings) -> Iterator[Finding]:
             yield warning(part, told, f"Add workers of this role: opinion worker --role {role}")
         else:
             yield well(part, told)
+    yield from _unreadable(queue)
+
+
+def _unreadable(queue: CeleryTaskQueue) -> Iterator[Finding]:
+    """Tell of what was pushed into queues and was no message: somebody believes that it was taken."""
+    for name, count in sorted(queue.unreadable().items()):
+        told = f"{count:,} item{'' if count == 1 else 's'} {'was' if count == 1 else 'were'} no message, and dropped"
+        hint = (
+            f"Why stands in the log (message_unreadable): opinion logs {name}. Correct whoever sends there, then reset "
+            f"the count in the broker's Redis: HDEL {UNREADABLE} {name}"
+        )
+        yield warning(f"queue {name}", told, hint)

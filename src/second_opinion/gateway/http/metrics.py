@@ -50,6 +50,9 @@ class Metrics:
         self._depth = self._of_queue("messages", "Messages that wait in a queue.")
         self._oldest = self._of_queue("oldest_seconds", "Age of the oldest message that waits.")
         self._consumers = self._of_queue("consumers", "Workers that consume a queue.")
+        self._unreadable = Gauge(
+            "opinion_unreadable_items", "Items of a queue that were no messages.", ["queue"], registry=self.registry
+        )
         self._known = Gauge(
             "opinion_queues_known", "1 if the queues could be read for these figures.", registry=self.registry
         )
@@ -72,12 +75,13 @@ class Metrics:
         """
         self._waiting.set(waiting)
         self._known.set(queues is not None)
-        for gauge in (self._depth, self._oldest, self._consumers):
+        for gauge in (self._depth, self._oldest, self._consumers, self._unreadable):
             gauge.clear()
         for queue in queues or ():
             self._depth.labels(queue.name).set(queue.depth)
             self._consumers.labels(queue.name).set(queue.consumers)
             self._oldest.labels(queue.name).set(queue.oldest_seconds or 0.0)
+            self._unreadable.labels(queue.name).set(queue.unreadable)
         return generate_latest(self.registry)
 
 

@@ -8,6 +8,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from second_opinion.gateway.doctor.findings import Finding, Level
+from second_opinion.gateway.doctor.queues import check_queues
+from second_opinion.workers.envelopes import UNREADABLE
 from tests.acceptance.conftest import System, wait_until
 from tests.integration.http.conftest import GatewayRig
 
@@ -85,6 +88,40 @@ async def test_a_worker_is_seen_while_it_consumes(
     finally:
         worker.stop()
         shared_system.workers.remove(worker)
+
+
+async def test_what_was_no_message_is_counted_for_operators(
+    shared_system: System, api: httpx.AsyncClient, broker: "Redis[Any]"
+) -> None:
+    """A real worker drops it; figures, metrics and the doctor tell of it by queue until the count is reset."""
+    broker.delete(UNREADABLE)
+    assert warned(shared_system) == {}
+    text = (await api.get("/metrics")).text
+    assert 'opinion_unreadable_items{queue="extract"} 0.0' in text
+    (worker,) = shared_system.start("extract")
+    try:
+        broker.lpush("extract", "a word", '{"body": 7}')
+        wait_until(lambda: broker.hget(UNREADABLE, "extract") == b"2", 30.0)
+        found = await figures(api)
+        assert {name: one["unreadable"] for name, one in found.items() if one["unreadable"]} == {"extract": 2}
+        assert 'opinion_unreadable_items{queue="extract"} 2.0' in (await api.get("/metrics")).text
+        (told,) = warned(shared_system).values()
+        assert (told.part, told.level) == ("queue extract", Level.WARNING)
+        assert told.told.startswith("2 items were no message")
+        assert "opinion logs extract" in told.hint
+        assert worker.log.count("message_unreadable") == 2
+        command = told.hint.rpartition(": ")[2].split()
+        assert broker.execute_command(*command) == 1, "the hint's own command resets it"
+        assert warned(shared_system) == {}
+    finally:
+        broker.delete(UNREADABLE)
+        worker.stop()
+        shared_system.workers.remove(worker)
+
+
+def warned(system: System) -> dict[str, Finding]:
+    """Return what the doctor says of items that were no messages, by queue."""
+    return {found.part: found for found in check_queues(system.settings) if "no message" in found.told}
 
 
 def last_seen(system: System) -> float:
