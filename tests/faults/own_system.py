@@ -63,13 +63,18 @@ class OwnSystem:
             stack.callback(self.redis.kill)
             self.redis.start()
             stack.callback(remove_indices, self.settings)
+            stack.callback(self._kill_workers)
             for worker in self.workers.values():
-                stack.callback(worker.kill)
                 worker.start()
             client = stack.enter_context(Client(self.settings))
             for worker in self.workers.values():
                 worker.wait_ready()
             yield client
+
+    def _kill_workers(self) -> None:
+        """End those that there are now: some may have taken the place of others."""
+        for worker in self.workers.values():
+            worker.kill()
 
 
 def remove_indices(settings: Settings) -> None:

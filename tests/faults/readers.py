@@ -122,6 +122,7 @@ class Library:
         self._pace = seconds / acts
         self._seed = seed
         self._writing = threading.Event()
+        self._lock = threading.Lock()
         stores = client.parts.stores
         self._parts = RetrievalParts(
             collections=stores.collections,
@@ -243,8 +244,9 @@ class Library:
         except OpinionError as problem:
             self._not_yet(problem)
             return
-        self.stale_dropped += found.stale_dropped
-        self.rounds[found.rounds] += 1
+        with self._lock:
+            self.stale_dropped += found.stale_dropped
+            self.rounds[found.rounds] += 1
         chunks = [one.chunk for one in found.candidates]
         shown = [
             Shown(_number(one.document_id), _version(one.metadata), one.ordinal, one.text, one.write_set, one.count)
@@ -299,7 +301,8 @@ class Library:
         """Try again later: the collection is not made yet, its fields are not, or a server is busy."""
         if not problem.transient and problem.code not in EARLY:
             raise problem
-        self.tried_again[problem.code] += 1
+        with self._lock:
+            self.tried_again[problem.code] += 1
         time.sleep(PAUSE_SECONDS)
 
     def settle(self) -> None:
