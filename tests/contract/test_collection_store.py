@@ -8,8 +8,8 @@ import pytest
 
 from second_opinion.pipeline.adapters.elasticsearch import Connection, ElasticsearchCollections, IndexNames
 from second_opinion.pipeline.ports import CollectionStore
-from second_opinion.schemas.collection import IndexFingerprint, QueryOverrides
-from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
+from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, ReindexRefused, UnknownCollection
 from second_opinion.testing.collections import MemoryCollections, Shelf
 
 OURS = IndexFingerprint(embedding_model="axes", embedding_revision="1", dims=4, chunker="by hand")
@@ -18,9 +18,10 @@ THEIRS = OURS.model_copy(update={"embedding_revision": "2", "dims": 8})
 
 @dataclass
 class Kept:
-    """A way to get the store as processes of different settings see it."""
+    """A way to get the store as processes of different settings see it; of `THEIRS`, some know `OURS` from before."""
 
     seen_by: Callable[[IndexFingerprint], CollectionStore]
+    moving: Callable[[], CollectionStore]
 
     @property
     def collections(self) -> CollectionStore:
@@ -33,10 +34,16 @@ def kept(request: pytest.FixtureRequest) -> Kept:
     """A store of either kind."""
     if request.param == "double":
         shelf = Shelf()
-        return Kept(lambda fingerprint: MemoryCollections(fingerprint, shelf))
+        return Kept(
+            lambda fingerprint: MemoryCollections(fingerprint, shelf),
+            lambda: MemoryCollections(THEIRS, shelf, former=[OURS]),
+        )
     connection: Connection = request.getfixturevalue("elasticsearch")
     names: IndexNames = request.getfixturevalue("names")
-    return Kept(lambda fingerprint: ElasticsearchCollections(connection, names, fingerprint))
+    return Kept(
+        lambda fingerprint: ElasticsearchCollections(connection, names, fingerprint),
+        lambda: ElasticsearchCollections(connection, names, THEIRS, former=[OURS]),
+    )
 
 
 def test_an_unknown_collection_says_so(kept: Kept) -> None:
@@ -203,3 +210,66 @@ def test_a_load_is_begun_renewed_and_ended(kept: Kept) -> None:
         assert kept.collections.get("archive").load is None
     with pytest.raises(UnknownCollection):
         kept.collections.end_load("nothing")
+
+
+def test_a_process_that_knows_the_former_settings_reads_both(kept: Kept) -> None:
+    """What made each index is told; a process that knows only one of them is refused."""
+    made = kept.collections.ensure("leaflets")
+    moving = kept.moving()
+    index = moving.make_index("leaflets", 2)
+    both = moving.change("leaflets", lambda record: record.model_copy(update={"writing": (made.index, index)}))
+    assert moving.get("leaflets") == both
+    assert moving.made_by(both) == {made.index: OURS, index: THEIRS}
+    for alone in (OURS, THEIRS):
+        with pytest.raises(IndexMismatch):
+            kept.seen_by(alone).get("leaflets")
+
+
+def test_another_index_has_the_metadata_fields(kept: Kept) -> None:
+    """Those that are known, and those that come while both are written."""
+    collections = kept.moving()
+    made = kept.collections.ensure("leaflets")
+    collections.register_fields("leaflets", {"year": 2_020})
+    index = collections.make_index("leaflets", 2)
+    collections.change("leaflets", lambda record: record.model_copy(update={"writing": (made.index, index)}))
+    collections.register_fields("leaflets", {"lang": "en"})
+    collections.change("leaflets", lambda record: record.model_copy(update={"index": index, "writing": (index,)}))
+    assert collections.field_types("leaflets") == {"lang": "keyword", "year": "double"}
+
+
+def test_a_change_may_refuse_and_then_nothing_changed(kept: Kept) -> None:
+    """What the change raises reaches the caller."""
+    before = kept.collections.ensure("leaflets")
+
+    def refuse(_: object) -> CollectionRecord:
+        raise ReindexRefused("not now")
+
+    with pytest.raises(ReindexRefused, match="not now"):
+        kept.collections.change("leaflets", refuse)
+    assert kept.collections.get("leaflets") == before
+
+
+def test_of_changes_one_after_another_each_counts_on(kept: Kept) -> None:
+    """What a change is given is what the one before it left, in whichever process."""
+    kept.collections.ensure("leaflets")
+    for _ in range(3):
+        kept.collections.change(
+            "leaflets", lambda record: record.model_copy(update={"generations": record.generations + 1})
+        )
+    assert kept.collections.get("leaflets").generations == 4
+
+
+def test_a_retired_index_is_dropped_once(kept: Kept) -> None:
+    """It leaves the record; to drop it again, or an index that is not retired, does nothing."""
+    collections = kept.moving()
+    made = kept.collections.ensure("leaflets")
+    index = collections.make_index("leaflets", 2)
+    collections.change(
+        "leaflets",
+        lambda record: record.model_copy(update={"index": index, "writing": (index,), "retired": {made.index: 1.0}}),
+    )
+    collections.drop_index("leaflets", index)
+    for _ in range(2):
+        collections.drop_index("leaflets", made.index)
+    assert collections.get("leaflets").retired == {}
+    assert collections.made_by(collections.get("leaflets")) == {index: THEIRS}

@@ -204,3 +204,30 @@ def test_documents_are_counted_by_state(kept: Kept) -> None:
         DocumentState.INDEXED: 1,
     }
     assert kept.documents.counts("nowhere") == {}
+
+
+def test_leased_documents_are_seen_at_once(kept: Kept) -> None:
+    """Of one collection, received ones with a lease, run out or not; no wait for a listing to become current."""
+    kept.create(a_record("k1", lease_owner="me", lease_until=NOW - 9.0))
+    kept.create(a_record("k2", lease_owner="me", lease_until=NOW + 9.0, collection="other"))
+    kept.create(a_record("k3"))
+    kept.create(a_record("k4", state=DocumentState.INDEXED))
+    assert [record.key for record in kept.documents.leased("default", limit=10)] == ["k1"]
+
+
+def test_what_an_index_lacks_is_seen_at_once(kept: Kept) -> None:
+    """Of one collection, whatever is not committed there and not deleted, by document id, page by page."""
+    one, two = (WriteSet(write_set="g.1", chunks=1) for _ in range(2))
+    kept.create(a_record("k1", committed={"index-1": one}))
+    kept.create(a_record("k2", committed={"index-1": one, "index-2": two}))
+    kept.create(a_record("k3", state=DocumentState.FAILED))
+    kept.create(a_record("k4", state=DocumentState.DELETED))
+    kept.create(a_record("k5", committed={"index-1": one}, collection="other"))
+    kept.create(a_record("k6", committed={"index-1": one}))
+    lacking = kept.documents.lacking("default", "index-2", after=None, limit=2)
+    assert [record.key for record in lacking] == ["k1", "k3"]
+    more = kept.documents.lacking("default", "index-2", after=lacking[-1].document_id, limit=2)
+    assert [record.key for record in more] == ["k6"]
+    kept.settle()
+    counts = [kept.documents.count_committed("default", f"index-{number}") for number in (1, 2, 3)]
+    assert counts == [3, 1, 0]

@@ -13,7 +13,7 @@ from second_opinion.gateway.parts import Parts
 from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.watching import Settled
 from second_opinion.schemas.chunk import ChunkHit
-from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
+from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, ReindexAction, ReindexStatus
 from second_opinion.schemas.document import DocumentStatus, Receipt
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.schemas.explanation import Explanation
@@ -214,6 +214,16 @@ class AsyncClient:
     async def delete_collection(self, name: str) -> None:
         """Delete a collection with all its documents."""
         await self._run(self._client.delete_collection, name)
+
+    async def reindex(
+        self, name: str, action: ReindexAction = "begin", *, hold: bool = False, leave_behind: bool = False
+    ) -> ReindexStatus:
+        """Move a collection to an index that is made by the settings as they are now; return how that stands."""
+        return await self._run(self._client.reindex, name, action, hold=hold, leave_behind=leave_behind)
+
+    async def reindex_status(self, name: str) -> ReindexStatus:
+        """Return how the reindex of a collection stands."""
+        return await self._run(self._client.reindex_status, name)
 
     async def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
         """Return the metadata fields that can be filtered on, and their types."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from second_opinion.gateway.calls import DocumentLike
 from second_opinion.gateway.watching import DocumentName, Settled
 from second_opinion.schemas.chunk import ChunkHit
-from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord
+from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, ReindexAction, ReindexStatus
 from second_opinion.schemas.document import DocumentStatus, Receipt
 from second_opinion.schemas.errors import Overloaded
 from second_opinion.schemas.explanation import Explanation
@@ -161,6 +161,14 @@ class OpinionClient(Protocol):
 
     def delete_collection(self, name: str) -> None:
         """Delete a collection with all that is in it."""
+
+    def reindex(
+        self, name: str, action: ReindexAction = "begin", *, hold: bool = False, leave_behind: bool = False
+    ) -> ReindexStatus:
+        """Move a collection to an index that is made by the settings as they are now."""
+
+    def reindex_status(self, name: str) -> ReindexStatus:
+        """Return how the reindex of a collection stands."""
 
     def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
         """Return the metadata fields that can be filtered on, and their types."""

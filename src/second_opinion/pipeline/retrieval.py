@@ -16,7 +16,7 @@ end of a full list gets no rank there: nobody knows what else stands between.
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
@@ -34,6 +34,7 @@ from second_opinion.pipeline.ports import (
 )
 from second_opinion.schemas.candidate import Candidate, Retrieval
 from second_opinion.schemas.chunk import ChunkHit
+from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint
 from second_opinion.schemas.query import Query
 
 OVERSAMPLING: Final = 1.5
@@ -43,12 +44,23 @@ MAX_DOUBLINGS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class RetrievalParts:
-    """What retrieval needs from the outside."""
+    """What retrieval needs from the outside.
+
+    Attributes:
+        former: Bi-encoders of indices that were made before the settings were changed.
+    """
 
     collections: CollectionStore
     documents: DocumentStore
     chunks: ChunkIndex
     embedder: Embedder
+    former: Mapping[IndexFingerprint, Embedder] = field(default_factory=dict)
+
+    def embedder_of(self, record: CollectionRecord) -> Embedder:
+        """Return the bi-encoder that made the index that is read; the collection's store vouches that there is one."""
+        if not self.former:
+            return self.embedder
+        return self.former.get(self.collections.made_by(record)[record.index], self.embedder)
 
 
 def retrieve(query: Query, parts: RetrievalParts, *, guard: Guard = no_guard) -> Retrieval:
@@ -71,7 +83,7 @@ def retrieve(query: Query, parts: RetrievalParts, *, guard: Guard = no_guard) ->
         check_filters(query.filters, parts.collections.field_types(query.collection), collection=query.collection)
     guard()
     started = time.perf_counter()
-    vector = parts.embedder.embed_query(query.text)
+    vector = parts.embedder_of(collection).embed_query(query.text)
     embedded = time.perf_counter()
     request = SearchRequest(
         index=collection.index,

@@ -100,6 +100,65 @@ class BulkLoad(Record):
     settings: dict[str, dict[str, str | None]] = Field(default_factory=dict)
 
 
+class Reindex(Record):
+    """A collection's move from one physical index to another; both are written from its beginning to its end.
+
+    Attributes:
+        source: The index that was read before.
+        target: The index that is made.
+        began_at: Unix seconds.
+        holds: The operator says when the target is read; otherwise it is as soon as it holds every document.
+        holdouts: Documents, by key, with the holder of their lease at the beginning: it may not know the target yet, so
+            nothing is complete before these leases have ended. None before they were looked for.
+        sent_at: When documents were last sent to be made in the target.
+        switched_at: Since when the target is read; None while the source is.
+    """
+
+    source: str
+    target: str
+    began_at: float
+    holds: bool = False
+    holdouts: dict[str, str] | None = None
+    sent_at: float = 0.0
+    switched_at: float | None = None
+
+
+ReindexAction = Literal["begin", "switch", "rollback", "finish", "abandon"]
+ReindexPhase = Literal["none", "filling", "filled", "switched"]
+
+
+class ReindexStatus(Record):
+    """How the reindex of a collection stands.
+
+    Attributes:
+        phase: `filling` while documents are made in the target; `filled` when all are that can be; `switched` while the
+            target is read and the source still written; `none` when no reindex goes on.
+        index: The physical index that is read.
+        source: The index that was read before.
+        target: The index that is made.
+        made_by: What made each of them: model, revision, chunker.
+        documents: Documents of the collection, those included that have no version to be searched yet.
+        done: Those whose version that readers see is in the target.
+        failed: Those of which it could not be made there.
+        failures: Some of these by document id, and why.
+        held: It is not switched without being told to.
+    """
+
+    collection: str
+    phase: ReindexPhase
+    index: str
+    source: str | None = None
+    target: str | None = None
+    made_by: dict[str, IndexFingerprint] = Field(default_factory=dict)
+    documents: int = 0
+    done: int = 0
+    failed: int = 0
+    failures: dict[str, str] = Field(default_factory=dict)
+    held: bool = False
+    began_at: float | None = None
+    switched_at: float | None = None
+
+
 class CollectionRecord(Versioned):
     """A collection as Elasticsearch keeps it.
 
@@ -107,6 +166,10 @@ class CollectionRecord(Versioned):
         name: The collection.
         index: The physical chunk index that is read.
         writing: The physical chunk indices that are written (two of them during a reindex).
+        reindex: The move to another index, while it goes on.
+        generations: How many physical indices it has had; no number is given twice.
+        retired: Physical indices that nobody reads or writes any more, with the moment since which (Unix seconds); the
+            sweeper removes them.
         overrides: The collection's own choices for queries.
         calibration: Id of the calibration that the collection was given last; None when those of the models hold.
         calibrations: Ids of its calibrations by the model that each was fitted for; one without holds its own model's.
@@ -121,7 +184,15 @@ class CollectionRecord(Versioned):
     calibration: str | None = None
     calibrations: dict[str, str] = Field(default_factory=dict)
     load: BulkLoad | None = None
+    reindex: Reindex | None = None
+    generations: int = 1
+    retired: dict[str, float] = Field(default_factory=dict)
     created_at: float
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The physical indices that are read or written, the one that is read first."""
+        return tuple(dict.fromkeys((self.index, *self.writing)))
 
     @property
     def calibration_ids(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Base64Bytes, Field, StringConstraints, field_validator, model_validator
+from pydantic import Base64Bytes, Field, StringConstraints, computed_field, field_validator, model_validator
 
 from second_opinion.schemas.base import Record, Request, Versioned
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionName
@@ -149,6 +149,20 @@ class WriteSet(Record):
     chunks: int
 
 
+class Remake(Record):
+    """What came of making a document's committed version in another index.
+
+    Attributes:
+        index: The physical index that it is made in.
+        attempts: How often that was begun.
+        error: Why the last attempt failed; None if it did not, or if its worker ended.
+    """
+
+    index: str
+    attempts: int = 0
+    error: ErrorInfo | None = None
+
+
 class DocumentRecord(Versioned):
     """A document as Elasticsearch records it: slim, written only by create or compare-and-set.
 
@@ -170,6 +184,7 @@ class DocumentRecord(Versioned):
         not_before: Work is not to be begun before this (Unix seconds).
         enqueued_at: When it was last put in a queue (Unix seconds); 0 when it is known to be in none.
         error: Why the target failed, or why its last attempt did.
+        remake: How a reindex fares with this document; None before it came to it.
     """
 
     key: str
@@ -196,13 +211,25 @@ class DocumentRecord(Versioned):
     not_before: float = 0.0
     enqueued_at: float = 0.0
     error: ErrorInfo | None = None
+    remake: Remake | None = None
     accepted_at: float
     updated_at: float
+
+    @computed_field  # type: ignore[prop-decorator] # as pydantic wants it
+    @property
+    def committed_in(self) -> list[str]:
+        """The physical indices of `committed`, so that records can be found by them."""
+        return sorted(self.committed)
 
     @property
     def ref(self) -> DocumentRef:
         """The operation that the document is on its way to."""
         return DocumentRef(key=self.key, target=self.target)
+
+    @property
+    def committed_ref(self) -> DocumentRef | None:
+        """The operation whose chunks readers see."""
+        return DocumentRef(key=self.key, target=self.committed_target) if self.committed_target else None
 
 
 class ContentRecord(Versioned):

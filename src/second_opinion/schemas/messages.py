@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from second_opinion.schemas.base import Versioned
+from second_opinion.schemas.collection import CollectionName
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.usage import RerankerUsage
 
@@ -52,6 +53,14 @@ class IndexDocuments(Message):
     """Chunk, embed, write and commit these operations. Each is fenced on its own; the batch only saves round trips."""
 
     documents: tuple[DocumentRef, ...] = Field(min_length=1, max_length=256)
+
+
+class RemakeDocuments(Message):
+    """Make the committed versions of documents in an index that their collection moves to."""
+
+    collection: CollectionName
+    index: MessageId
+    keys: tuple[MessageId, ...] = Field(min_length=1, max_length=256)
 
 
 class RunQuery(Message):

@@ -8,7 +8,7 @@ from typing import Any
 from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
-from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RerankCandidates, RunQuery
+from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RemakeDocuments, RerankCandidates, RunQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ class BrokerQueue:
     def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
         self._send("index", IndexDocuments(documents=tuple(documents)), front=front)
+
+    def remake(self, collection: str, index: str, keys: Sequence[str]) -> None:
+        """Ask for documents of a collection, by key, to be made in another of its indices."""
+        message = RemakeDocuments(collection=collection, index=index, keys=tuple(keys))
+        self._broker.send("index", message.model_dump(mode="json"))
 
     def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""

@@ -1,6 +1,6 @@
 """Collections in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,8 +23,11 @@ class Shelf:
 class MemoryCollections:
     """A `CollectionStore` in this process."""
 
-    def __init__(self, fingerprint: IndexFingerprint, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self, fingerprint: IndexFingerprint, shelf: Shelf | None = None, *, former: Sequence[IndexFingerprint] = ()
+    ) -> None:
         self._fingerprint = fingerprint
+        self._usable = frozenset((fingerprint, *former))
         self._shelf = Shelf() if shelf is None else shelf
 
     def get(self, name: str) -> CollectionRecord:
@@ -36,16 +39,41 @@ class MemoryCollections:
         """
         if name not in self._shelf.records:
             raise UnknownCollection(f"there is no collection {name!r}")
-        if self._shelf.made_by[name] != self._fingerprint:
+        record = self._shelf.records[name]
+        if not self._usable.issuperset(self.made_by(record).values()):
             raise IndexMismatch(f"the index of collection {name!r} was made with another fingerprint")
+        return record
+
+    def made_by(self, record: CollectionRecord) -> dict[str, IndexFingerprint]:
+        """Return what made each index that the collection reads or writes."""
+        return {index: self._shelf.made_by[index] for index in record.indices}
+
+    def change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
+        """Change a collection's record."""
+        self._shelf.records[name] = change(self.get(name))
         return self._shelf.records[name]
+
+    def make_index(self, name: str, generation: int) -> str:
+        """Make another index for a collection; nobody reads or writes it yet."""
+        index = f"memory-chunks-{name}-{generation:06d}"
+        self._shelf.made_by[index] = self._fingerprint
+        return index
+
+    def drop_index(self, name: str, index: str) -> None:
+        """Forget a retired index. Its chunks live in another double and stay there."""
+        record = self.get(name)
+        if index not in record.retired:
+            return
+        self._shelf.made_by.pop(index, None)
+        left = {one: since for one, since in record.retired.items() if one != index}
+        self._shelf.records[name] = record.model_copy(update={"retired": left})
 
     def ensure(self, name: str) -> CollectionRecord:
         """Return a collection; make it first where there is none."""
         if name not in self._shelf.records:
             index = f"memory-chunks-{name}-000001"
             self._shelf.records[name] = CollectionRecord(name=name, index=index, writing=(index,), created_at=0.0)
-            self._shelf.made_by[name] = self._fingerprint
+            self._shelf.made_by[index] = self._fingerprint
             self._shelf.fields[name] = {}
         return self.get(name)
 
@@ -85,8 +113,9 @@ class MemoryCollections:
 
     def delete(self, name: str) -> None:
         """Remove a collection. Its documents and chunks live in other doubles and stay there."""
-        self.get(name)
-        for stored in (self._shelf.records, self._shelf.made_by, self._shelf.fields):
+        for index in self.get(name).indices:
+            del self._shelf.made_by[index]
+        for stored in (self._shelf.records, self._shelf.fields):
             del stored[name]
 
     def field_types(self, name: str) -> dict[str, str]:

@@ -81,6 +81,31 @@ class MemoryDocuments:
             records = [seen.record for seen in self._view().values() if seen.record.collection == collection]
         return dict(Counter(record.state for record in records))
 
+    def leased(self, collection: str, *, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection that somebody holds a lease of, run out or not."""
+        with self._lock:
+            records = [seen.record for seen in self._stored.values() if seen.record.collection == collection]
+        return [record for record in records if _received(record) and record.lease_until > 0.0][:limit]
+
+    def lacking(self, collection: str, index: str, *, after: str | None, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection with nothing committed in `index`, those behind `after`."""
+        with self._lock:
+            records = [seen.record for seen in self._stored.values() if seen.record.collection == collection]
+        chosen = [
+            record
+            for record in sorted(records, key=lambda record: record.document_id)
+            if index not in record.committed
+            and record.state is not DocumentState.DELETED
+            and (after is None or record.document_id > after)
+        ]
+        return chosen[:limit]
+
+    def count_committed(self, collection: str, index: str) -> int:
+        """Return how many documents of a collection have something committed in `index`."""
+        with self._lock:
+            records = [seen.record for seen in self._stored.values()]
+        return sum(record.collection == collection and index in record.committed for record in records)
+
     def _swap(self, swap: Swap) -> Seen | None:
         key = swap.record.key
         if swap.seen is None and key in self._stored:

@@ -1,19 +1,25 @@
 """The whole of ingest on any stores, in one process: what tests of the document protocol drive."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 from typing import Any
 
+from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
 from second_opinion.pipeline.ingest import (
     Acceptance,
     Extraction,
     GroupCommitter,
     Indexing,
+    Maker,
+    Makers,
     Policy,
     Reconciler,
+    Reindexer,
+    Remade,
+    Remaking,
     Stores,
     Sweeper,
     WorkReport,
@@ -70,12 +76,23 @@ class IngestRig:
     indexing: Indexing
     reconciler: Reconciler
     sweeper: Sweeper
+    remaking: Remaking
+    reindexer: Reindexer
 
     @classmethod
-    def on(cls, stores: Stores, chunker: Chunker, embedder: Embedder, policy: Policy | None = None) -> "IngestRig":
-        """Put ingest together on these stores."""
+    def on(
+        cls,
+        stores: Stores,
+        chunker: Chunker,
+        embedder: Embedder,
+        policy: Policy | None = None,
+        former: Mapping[IndexFingerprint, Maker] | None = None,
+    ) -> "IngestRig":
+        """Put ingest together on these stores; `former` is what indices were made with before."""
         policy = policy or Policy()
-        committer = GroupCommitter(stores, policy)
+        committer, company = GroupCommitter(stores, policy), Company()
+        own = {stores.collections.fingerprint(): Maker(chunker, embedder)}
+        makers = Makers(stores.collections, {**(former or {}), **own})
         return cls(
             stores=stores,
             policy=policy,
@@ -84,9 +101,11 @@ class IngestRig:
             committer=committer,
             acceptance=Acceptance(stores, policy),
             extraction=Extraction(stores, policy, Extractors([PlainTextExtractor()])),
-            indexing=Indexing(stores, policy, chunker, embedder, committer),
+            indexing=Indexing(stores, policy, chunker, embedder, committer, makers=makers, company=company),
             reconciler=Reconciler(stores, policy),
             sweeper=Sweeper(stores, policy),
+            remaking=Remaking(stores, policy, makers, company),
+            reindexer=Reindexer(stores, policy),
         )
 
     def with_stores(self, **changes: Any) -> "IngestRig":
@@ -119,6 +138,13 @@ class IngestRig:
                 self.extraction.extract(self.queue.extractions.popleft())
             while self.queue.batches:
                 reports.append(self.indexing.index(self.queue.batches.popleft()))
+        return reports
+
+    def remake(self) -> list[Remade]:
+        """Work off what a reindex has sent, and return a report for each message."""
+        reports: list[Remade] = []
+        while self.queue.remakes:
+            reports.append(self.remaking.remake(*self.queue.remakes.popleft()))
         return reports
 
     def status(self, document_id: str, collection: str = DEFAULT_COLLECTION) -> DocumentStatus:

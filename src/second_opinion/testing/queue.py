@@ -16,6 +16,7 @@ class MemoryQueue:
     def __init__(self) -> None:
         self.extractions: deque[DocumentRef] = deque()
         self.batches: deque[tuple[DocumentRef, ...]] = deque()
+        self.remakes: deque[tuple[str, str, tuple[str, ...]]] = deque()
         self.retrievals: deque[str] = deque()
         self.reranks: deque[str] = deque()
         self.delays: deque[tuple[int, float]] = deque()
@@ -28,6 +29,10 @@ class MemoryQueue:
     def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
         _put(self.batches, tuple(documents), front=front)
+
+    def remake(self, collection: str, index: str, keys: Sequence[str]) -> None:
+        """Ask for documents of a collection, by key, to be made in another of its indices."""
+        self.remakes.append((collection, index, tuple(keys)))
 
     def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
@@ -52,9 +57,10 @@ class MemoryQueue:
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
+        if queue == "index":
+            return len(self.batches) + len(self.remakes)
         queues: dict[str, Sized] = {
             "extract": self.extractions,
-            "index": self.batches,
             "retrieve": self.retrievals,
             "rerank": self.reranks,
         }

@@ -32,13 +32,16 @@ from second_opinion.pipeline.adapters.redis.workers import RedisWorkers
 from second_opinion.pipeline.admission import Admission, Bounds
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import CollectionCalibrations
-from second_opinion.pipeline.chunking import SectionChunker, chunker_name
+from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
 from second_opinion.pipeline.ingest.accept import Acceptance
 from second_opinion.pipeline.ingest.clean import Sweeper
 from second_opinion.pipeline.ingest.commit import GroupCommitter
 from second_opinion.pipeline.ingest.extract import Extraction
+from second_opinion.pipeline.ingest.makers import Makers
 from second_opinion.pipeline.ingest.reconcile import Reconciler
+from second_opinion.pipeline.ingest.reindex import Reindexer
+from second_opinion.pipeline.ingest.remake import Remaking
 from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
 from second_opinion.pipeline.ingest.work import Indexing
@@ -48,13 +51,11 @@ from second_opinion.pipeline.rescue import QueryRescue
 from second_opinion.pipeline.retrieval import RetrievalParts
 from second_opinion.pipeline.submission import QueryDesk
 from second_opinion.pipeline.webhook_book import WebhookBook
-from second_opinion.schemas.collection import IndexFingerprint
-from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
-from second_opinion.workers.embedders import embedder_identity, open_embedder
 from second_opinion.workers.figures import QueueParts, QueueReader
 from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.makers import fingerprint, formers, open_embedders, open_makers
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.rerankers import LocalReranker, OpenedReranker, open_local_rerankers, open_rerankers
@@ -114,6 +115,7 @@ class IndexParts:
     """What an index worker works with."""
 
     indexing: Indexing
+    remaking: Remaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class MaintenanceParts:
     hands: RedisHands
     rescue: QueryRescue
     reconciler: Reconciler
+    reindexer: Reindexer
     sweeper: Sweeper
     collections: ElasticsearchCollections
     traces: ElasticsearchTraces
@@ -168,17 +171,6 @@ class RerankParts:
     trace_query_text: bool = True
 
 
-def fingerprint(settings: Settings) -> IndexFingerprint:
-    """Return what indices are made with under these settings; no model is loaded for it."""
-    made_by = embedder_identity(settings)
-    return IndexFingerprint(
-        embedding_model=made_by.model,
-        embedding_revision=made_by.revision,
-        dims=made_by.dims,
-        chunker=chunker_name(settings.chunk_tokens, settings.chunk_overlap),
-    )
-
-
 def open_connection(settings: Settings) -> Connection:
     """Return a client of Elasticsearch."""
     password, api_key = settings.elasticsearch_password, settings.elasticsearch_api_key
@@ -207,7 +199,9 @@ def open_elasticsearch(settings: Settings) -> Stores:
         documents=ElasticsearchDocuments(connection, names),
         contents=ElasticsearchContents(connection, names),
         chunks=ElasticsearchChunks(connection),
-        collections=ElasticsearchCollections(connection, names, fingerprint(settings)),
+        collections=ElasticsearchCollections(
+            connection, names, fingerprint(settings), former=[fingerprint(one) for one in formers(settings)]
+        ),
         traces=open_traces(settings, connection),
         judgements=ElasticsearchJudgements(connection, names),
         calibrations=ElasticsearchCalibrations(connection, names),
@@ -349,26 +343,14 @@ def callers(settings: Settings) -> Callers:
     )
 
 
-def require_chunks_fit(chunk_tokens: int, room: int, model: str) -> None:
-    """Refuse chunks that the bi-encoder would not read to their end.
-
-    Raises:
-        InvalidRequest: If a chunk may have more tokens than the model reads.
-    """
-    if chunk_tokens > room:
-        raise InvalidRequest(
-            f"OPINION_CHUNK_TOKENS is {chunk_tokens}, but {model} reads {room} tokens, so the ends were lost",
-            hint=f"Set OPINION_CHUNK_TOKENS to {room} or less, or use a bi-encoder that reads more.",
-        )
-
-
 def index_parts(settings: Settings) -> IndexParts:
     """Return what an index worker works with."""
     stores, policy = ingest_stores(open_elasticsearch(settings), open_queue(settings)), ingest_policy(settings)
-    embedder = open_embedder(settings)
-    require_chunks_fit(settings.chunk_tokens, embedder.tokenizer.room, embedder.spec.model)
-    chunker = SectionChunker(embedder.tokenizer.rust, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap)
-    return IndexParts(Indexing(stores, policy, chunker, embedder, GroupCommitter(stores, policy)))
+    known, company = open_makers(settings), Company()
+    own, makers = known[fingerprint(settings)], Makers(stores.collections, known)
+    committer = GroupCommitter(stores, policy)
+    indexing = Indexing(stores, policy, own.chunker, own.embedder, committer, makers=makers, company=company)
+    return IndexParts(indexing, Remaking(stores, policy, makers, company))
 
 
 def extract_parts(settings: Settings) -> ExtractParts:
@@ -385,6 +367,7 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
         hands=open_hands(settings),
         rescue=QueryRescue(open_jobs(settings), queue, SystemClock(), max_attempts=settings.max_attempts),
         reconciler=Reconciler(stores, policy),
+        reindexer=Reindexer(stores, policy),
         sweeper=Sweeper(stores, policy),
         collections=opened.collections,
         traces=opened.traces,
@@ -396,12 +379,16 @@ def maintenance_parts(settings: Settings) -> MaintenanceParts:
 def retrieve_parts(settings: Settings, pulse: Pulse = lambda: no_guard) -> RetrieveParts:
     """Return what a retrieve worker works with."""
     stores, jobs, clock = open_elasticsearch(settings), open_jobs(settings), SystemClock()
-    embedder = open_embedder(settings)
+    embedders = open_embedders(settings)
     return RetrieveParts(
         work=open_job_work(settings, jobs, pulse),
         jobs=jobs,
         retrieval=RetrievalParts(
-            collections=stores.collections, documents=stores.documents, chunks=stores.chunks, embedder=embedder
+            collections=stores.collections,
+            documents=stores.documents,
+            chunks=stores.chunks,
+            embedder=embedders.pop(fingerprint(settings)),
+            former=embedders,
         ),
         candidates=open_candidates(settings),
         queue=open_queue(settings),

@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.errors import BrokerUnavailable
@@ -18,23 +19,29 @@ from second_opinion.schemas.messages import (
     ExtractDocument,
     IndexDocuments,
     Message,
+    RemakeDocuments,
     RerankCandidates,
     RunQuery,
 )
 from second_opinion.schemas.usage import RerankerUsage
 from second_opinion.workers.envelopes import UNREADABLE
 from second_opinion.workers.front import producer_at_front
-from second_opinion.workers.routing import EXTRACT, INDEX, RERANK, RETRIEVE
+from second_opinion.workers.routing import EXTRACT, INDEX, REMAKE, RERANK, RETRIEVE
 
 LONGEST_DELAY: Final = 30.0
 """A worker holds a delayed message in its hands, so a long delay would die with it."""
 
 
 class CeleryTaskQueue:
-    """Sends messages through Celery. Implements `pipeline.ports.TaskQueue`."""
+    """Sends messages through Celery. Implements `pipeline.ports.TaskQueue`.
+
+    Args:
+        app: Whose messages these are; its timeout for connecting is what a call may take here.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._seconds = float(app.conf.broker_connection_timeout)
 
     def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes; at the `front`, before all that waits."""
@@ -43,6 +50,10 @@ class CeleryTaskQueue:
     def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed; at the `front`, before all that waits."""
         self.send(INDEX, IndexDocuments(documents=tuple(documents)), front=front)
+
+    def remake(self, collection: str, index: str, keys: Sequence[str]) -> None:
+        """Ask for documents of a collection, by key, to be made in another of its indices."""
+        self.send(REMAKE, RemakeDocuments(collection=collection, index=index, keys=tuple(keys)))
 
     def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates; at the `front`, before all that waits."""
@@ -71,7 +82,7 @@ class CeleryTaskQueue:
             BrokerUnavailable: If Redis does not take it in time.
         """
         args = [_of_this_request(message).model_dump(mode="json")]
-        with _broker_errors():
+        with _broker_errors(), within(self._seconds):
             if front:
                 with producer_at_front(self._app) as producer:
                     self._app.send_task(task, args=args, countdown=delay or None, producer=producer)
@@ -84,7 +95,7 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), self._app.connection_for_read() as connection:
+        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             length = cast("Callable[[str], int]", channel.client.llen)
             return length(queue)
@@ -95,7 +106,7 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), self._app.connection_for_read() as connection:
+        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             message = channel.client.lindex(queue, -1)
         try:
@@ -111,7 +122,7 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), self._app.connection_for_read() as connection:
+        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             counts = cast("Mapping[bytes, bytes]", channel.client.hgetall(UNREADABLE))
         return {name.decode(errors="replace"): int(count) for name, count in counts.items()}
@@ -122,7 +133,7 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), self._app.connection_for_read() as connection:
+        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             memory = cast("Mapping[str, Any]", channel.client.info("memory"))
         limit = int(memory.get("maxmemory", 0))

@@ -37,6 +37,7 @@ ROLES: Final[dict[Role, RoleSpec]] = {
 ACCEPT: Final = "opinion.accept"
 EXTRACT: Final = "opinion.extract"
 INDEX: Final = "opinion.index"
+REMAKE: Final = "opinion.remake"
 SUBMIT_QUERY: Final = "opinion.submit_query"
 RETRIEVE: Final = "opinion.retrieve"
 RERANK: Final = "opinion.rerank"
@@ -48,6 +49,7 @@ QUEUE_OF_TASK: Final[dict[str, str]] = {
     SUBMIT_QUERY: "intake",
     EXTRACT: "extract",
     INDEX: "index",
+    REMAKE: "index",
     RETRIEVE: "retrieve",
     RERANK: "rerank",
     RECONCILE: "maintenance",

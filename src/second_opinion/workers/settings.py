@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from second_opinion.schemas.base import Request
 from second_opinion.schemas.collection import OnUnavailable, QueryDefaults, Relevance, RerankerName
 from second_opinion.schemas.errors import InvalidRequest
 from second_opinion.workers.definitions import EmbedderDefinition, RerankerDefinition, read_definitions, read_embedder
@@ -25,6 +26,15 @@ def default_state_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/second-opinion")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "second-opinion"
+
+
+class FormerIndexing(Request):
+    """What indices were made with before; what is not said is as it is now."""
+
+    embedder_model: str = "bundled"
+    embedder: str = ""
+    chunk_tokens: int = Field(default=200, ge=32, le=4_096)
+    chunk_overlap: int = Field(default=0, ge=0, le=512)
 
 
 class Settings(BaseSettings):
@@ -55,6 +65,8 @@ class Settings(BaseSettings):
     """Redis database whose keys may be evicted."""
     redis_timeout: Seconds = 5.0
     """Seconds that one call may take."""
+    call_timeout: Seconds = 60.0
+    """Seconds that one call of a client may take, however many requests it makes; who waits says how long."""
     visibility_timeout: Seconds = 3_600.0
     """Seconds after which Redis hands out an unacknowledged message again; above every other limit."""
     result_ttl: Seconds = 3_600.0
@@ -103,6 +115,9 @@ class Settings(BaseSettings):
     """Most tokens of a chunk, its title and headings included; no more than the bi-encoder reads."""
     chunk_overlap: int = Field(default=0, ge=0, le=512)
     """Tokens that neighbouring chunks share."""
+    former_indexing: str = ""
+    """What indices were made with before: JSON with those of `embedder_model`, `embedder`, `chunk_tokens` and
+    `chunk_overlap` that were otherwise. They are read and written on until `opinion reindex` has moved them."""
     reuse_embeddings: bool = True
     """Keep vectors so that they can be read again (4 bytes a dimension), and compute none for a text that has one."""
     commit_documents: int = Field(default=32, ge=1, le=1_000)
@@ -197,6 +212,24 @@ class Settings(BaseSettings):
             InvalidRequest: If `OPINION_EMBEDDER` cannot be read.
         """
         return read_embedder(self.embedder)
+
+    def former(self) -> "Settings | None":
+        """Return these settings with what indices were made with before; None when nothing was otherwise.
+
+        Raises:
+            InvalidRequest: If `OPINION_FORMER_INDEXING` cannot be read.
+        """
+        if not self.former_indexing:
+            return None
+        try:
+            said = FormerIndexing.model_validate_json(self.former_indexing)
+        except ValidationError as problem:
+            found = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in problem.errors())
+            raise InvalidRequest(
+                f"OPINION_FORMER_INDEXING: {found}",
+                hint='Write what was otherwise, such as {"embedder_model": "bundled", "chunk_tokens": 200}.',
+            ) from None
+        return self.model_copy(update=said.model_dump(exclude_unset=True, exclude={"schema_version"}))
 
     def reranker_definitions(self) -> dict[str, RerankerDefinition]:
         """Return the rerankers that are defined, by name.

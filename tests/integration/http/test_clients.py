@@ -25,6 +25,7 @@ from second_opinion.schemas.errors import (
     MetadataTypeConflict,
     NotEnoughJudgements,
     OpinionError,
+    ReindexRefused,
     UnknownCandidate,
     UnknownCollection,
     UnknownDocument,
@@ -54,7 +55,7 @@ HANDBOOK: list[dict[str, Any]] = [
     {"id": "tea.md", "text": "Green tea is in the third drawer.", "metadata": {"lang": "de", "fresh": True}},
 ]
 QUESTION = "who approves refunds?"
-ROLES = ("extract", "index", "retrieve", "rerank")
+ROLES = ("extract", "index", "retrieve", "rerank", "maintenance")
 PATIENCE = 120.0
 
 
@@ -405,3 +406,23 @@ async def test_many_questions_wait_at_once(awaited: AsyncClient, handbook: str) 
     assert {one.name for one in threading.enumerate() if "opinion-client" in one.name} == before
     assert {one.state for one in await asyncio.gather(*waits)} == {JobState.DONE}
     assert (await awaited.query(QUESTION, collection=handbook, timeout=PATIENCE)).outcome in set(Outcome)
+
+
+def test_a_collection_moves_to_another_index(client: OpinionClient, name: str) -> None:
+    """Begun, watched, switched by itself, taken back, switched again, finished."""
+    client.submit_document(id="tea", collection=name, text="Green tea is in the drawer.")
+    client.wait_document("tea", collection=name, timeout=PATIENCE)
+    before = client.collection(name).index
+    assert client.reindex_status(name).phase == "none"
+    begun = client.reindex(name)
+    assert (begun.index, begun.source, begun.documents) == (before, before, 1)
+    wait_until(lambda: client.reindex_status(name).phase == "switched", PATIENCE)
+    assert client.collection(name).index == begun.target != before
+    assert [chunk.text for chunk in client.document_chunks("tea", collection=name)] == ["Green tea is in the drawer."]
+    assert client.reindex(name, "rollback").index == before
+    assert client.reindex(name, "switch").index == begun.target
+    assert client.reindex(name, "finish").phase == "none"
+    kind, sentence, hint, transient = told(lambda: client.reindex(name, "rollback"))
+    assert (kind, transient) == (ReindexRefused, False)
+    assert name in sentence
+    assert "opinion reindex" in hint

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from second_opinion.schemas.errors import InvalidRequest, ModelUnusable
-from second_opinion.workers.bootstrap import fingerprint
 from second_opinion.workers.embedders import embedder_identity, open_embedder
+from second_opinion.workers.makers import fingerprint
 from second_opinion.workers.settings import Settings
 
 DECLARED = {"kind": "sentence-transformers", "model": "acme/tiny", "revision": "r1", "dims": 16}
@@ -30,7 +30,7 @@ def test_callers_go_by_what_is_declared(tmp_path: Path) -> None:
     elsewhere = settings_with(tmp_path, {**DECLARED, "model": "/models/of/others/tiny"})
     assert embedder_identity(elsewhere).model == "tiny"
     program = (
-        "import sys; from second_opinion.workers.bootstrap import fingerprint; "
+        "import sys; from second_opinion.workers.makers import fingerprint; "
         "from second_opinion.workers.settings import Settings; fingerprint(Settings()); "
         "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
     )

@@ -43,6 +43,7 @@ def test_a_sweep_drops_old_traces_and_ends_loads_left_behind() -> None:
         hands=cast("Any", None),
         rescue=cast("Any", None),
         reconciler=cast("Any", None),
+        reindexer=cast("Any", None),
         sweeper=Sweeper(memory_stores(FINGERPRINT, clock=clock), Policy()),
         collections=cast("Any", collections),
         traces=cast("Any", traces),

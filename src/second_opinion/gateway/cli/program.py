@@ -37,6 +37,9 @@ COMMANDS: Final = {
     ),
     "document": LazyCommand(f"{_HERE}.documents:document", "Look at or delete documents.", "Manage"),
     "collections": LazyCommand(f"{_HERE}.collections:collections", "List, set up or delete collections.", "Manage"),
+    "reindex": LazyCommand(
+        f"{_HERE}.reindex:reindex", "Move a collection to another model, chunker or mapping, under load.", "Manage"
+    ),
     "evaluate": LazyCommand(
         f"{_HERE}.evaluate:evaluate", "Measure every stage on data sets with judgements.", "Manage"
     ),

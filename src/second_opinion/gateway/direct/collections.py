@@ -2,9 +2,17 @@
 
 from typing import Any
 
+from second_opinion.gateway.direct.bounded import bounded
 from second_opinion.gateway.parts import Parts
+from second_opinion.pipeline.ingest import Reindexer
 from second_opinion.schemas.base import parse_request
-from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, QueryOverrides
+from second_opinion.schemas.collection import (
+    DEFAULT_COLLECTION,
+    CollectionRecord,
+    QueryOverrides,
+    ReindexAction,
+    ReindexStatus,
+)
 from second_opinion.schemas.errors import UnknownCollection
 
 
@@ -12,12 +20,15 @@ class CollectionCalls:
     """What a client does with collections."""
 
     parts: Parts
+    call_seconds: float
 
+    @bounded
     def collections(self) -> list[CollectionRecord]:
         """Return all collections by name."""
         held = self.parts.stores.collections
         return [held.get(name) for name in held.names()]
 
+    @bounded
     def collection(self, name: str) -> CollectionRecord:
         """Return a collection.
 
@@ -26,6 +37,7 @@ class CollectionCalls:
         """
         return self.parts.stores.collections.get(name)
 
+    @bounded
     def set_collection(self, name: str, **choices: Any) -> CollectionRecord:
         """Set a collection's own choices for queries, in place of those it had; make the collection if there is none.
 
@@ -65,6 +77,41 @@ class CollectionCalls:
         self.parts.calibrations.remove(own.difference(*calibrations.values()))
         held.delete(name)
 
+    @bounded
+    def reindex(
+        self, name: str, action: ReindexAction = "begin", *, hold: bool = False, leave_behind: bool = False
+    ) -> ReindexStatus:
+        """Move a collection to an index that is made by the settings as they are now; return how that stands.
+
+        To begin returns at once: the workers go on, and readers are switched when the new index holds every document.
+        Until it is finished both are written, so that a rollback loses nothing.
+
+        Args:
+            name: The collection.
+            action: `begin`, `switch`, `rollback`, `finish` or `abandon`. To begin again tries what failed once more.
+            hold: Begin without switching by itself.
+            leave_behind: Switch although some documents could not be made anew; they are not found from then on.
+
+        Raises:
+            ReindexRefused: If it cannot be done as things stand.
+            UnknownCollection: If there is none of this name.
+        """
+        return self._reindexer.act(name, action, hold=hold, leave_behind=leave_behind)
+
+    @bounded
+    def reindex_status(self, name: str) -> ReindexStatus:
+        """Return how the reindex of a collection stands; its phase is `none` when there is none.
+
+        Raises:
+            UnknownCollection: If there is no such collection.
+        """
+        return self._reindexer.status(name)
+
+    @property
+    def _reindexer(self) -> Reindexer:
+        return Reindexer(self.parts.stores, self.parts.policy)
+
+    @bounded
     def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
         """Return the metadata fields that can be filtered on, and their types: keyword, double or boolean."""
         return self.parts.stores.collections.field_types(collection)

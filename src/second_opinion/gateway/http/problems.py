@@ -33,6 +33,7 @@ STATUSES: Final[Mapping[type[OpinionError], int]] = {
     errors.VersionConflict: 409,
     errors.WriteConflict: 409,
     errors.IndexMismatch: 409,
+    errors.ReindexRefused: 409,
     errors.JobCancelled: 409,
     errors.NotEnoughJudgements: 409,
     errors.BodyTooSlow: 408,

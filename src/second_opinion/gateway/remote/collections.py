@@ -6,7 +6,13 @@ from second_opinion.gateway.remote.bodies import CollectionList, FieldTypes
 from second_opinion.gateway.remote.connection import Connection
 from second_opinion.gateway.remote.requests import GatewayRequest, parsed, path_of
 from second_opinion.schemas.base import parse_request
-from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, QueryOverrides
+from second_opinion.schemas.collection import (
+    DEFAULT_COLLECTION,
+    CollectionRecord,
+    QueryOverrides,
+    ReindexAction,
+    ReindexStatus,
+)
 
 
 class RemoteCollectionCalls:
@@ -47,6 +53,30 @@ class RemoteCollectionCalls:
             UnknownCollection: If there is none of this name.
         """
         self._connection.ask(GatewayRequest("DELETE", path_of("v1", "collections", name), repeatable=False))
+
+    def reindex(
+        self, name: str, action: ReindexAction = "begin", *, hold: bool = False, leave_behind: bool = False
+    ) -> ReindexStatus:
+        """Move a collection to an index that is made by the settings as they are now; return how that stands.
+
+        Args:
+            name: The collection.
+            action: As `Client.reindex` takes it.
+            hold: Begin without switching by itself.
+            leave_behind: Switch although some documents could not be made anew.
+
+        Raises:
+            ReindexRefused: If it cannot be done as things stand.
+            UnknownCollection: If there is none of this name.
+        """
+        body = {"action": action, "hold": hold, "leave_behind": leave_behind}
+        request = GatewayRequest("POST", path_of("v1", "collections", name, "reindex"), body=body)
+        return parsed(self._connection.ask(request), ReindexStatus)
+
+    def reindex_status(self, name: str) -> ReindexStatus:
+        """Return how the reindex of a collection stands; its phase is `none` when there is none."""
+        request = GatewayRequest("GET", path_of("v1", "collections", name, "reindex"))
+        return parsed(self._connection.ask(request), ReindexStatus)
 
     def field_types(self, collection: str = DEFAULT_COLLECTION) -> dict[str, str]:
         """Return the metadata fields that can be filtered on, and their types: keyword, double or boolean."""

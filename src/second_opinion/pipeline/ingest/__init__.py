@@ -9,20 +9,29 @@ from second_opinion.pipeline.ingest.clean import Sweeper, Swept
 from second_opinion.pipeline.ingest.commit import GroupCommitter
 from second_opinion.pipeline.ingest.extract import Extraction
 from second_opinion.pipeline.ingest.leases import Ending
+from second_opinion.pipeline.ingest.makers import Maker, Makers
 from second_opinion.pipeline.ingest.reconcile import Reconciled, Reconciler
+from second_opinion.pipeline.ingest.reindex import Advanced, Reindexer
+from second_opinion.pipeline.ingest.remake import Remade, Remaking
 from second_opinion.pipeline.ingest.status import document_status, listed_documents, status_of
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ingest.work import Indexing, WorkReport
 
 __all__ = [
     "Acceptance",
+    "Advanced",
     "Ending",
     "Extraction",
     "GroupCommitter",
     "Indexing",
+    "Maker",
+    "Makers",
     "Policy",
     "Reconciled",
     "Reconciler",
+    "Reindexer",
+    "Remade",
+    "Remaking",
     "Stores",
     "Sweeper",
     "Swept",

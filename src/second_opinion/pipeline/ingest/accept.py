@@ -149,8 +149,7 @@ class Acceptance:
         return [receipts[place] for place in range(len(payloads))]
 
     def _document_case(self, place: int, document: DocumentInput) -> _Case:
-        fingerprint = self._stores.collections.fingerprint()
-        arrived = arrival(document, fingerprint, target=self._stores.ids.new(), at=self._stores.clock.now())
+        arrived = arrival(document, target=self._stores.ids.new(), at=self._stores.clock.now())
         return _Case(
             place=place,
             collection=document.collection,

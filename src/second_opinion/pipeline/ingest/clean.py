@@ -9,6 +9,7 @@ import structlog
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import ChunkIndex, Guard, Seen, WrittenSet, no_guard
 from second_opinion.schemas.chunk import chunk_id, write_set_id
+from second_opinion.schemas.collection import CollectionRecord
 from second_opinion.schemas.document import DocumentRecord, DocumentRef, DocumentState, WriteSet
 from second_opinion.schemas.errors import OpinionError
 
@@ -98,7 +99,14 @@ class Sweeper:
             except OpinionError as problem:
                 log.warning("collection_not_swept", collection=name, error=problem.message)
             else:
-                yield from dict.fromkeys((record.index, *record.writing))
+                self._drop_retired(record)
+                yield from record.indices
+
+    def _drop_retired(self, record: CollectionRecord) -> None:
+        """Remove indices that were left so long ago that no work from before can still write or read them."""
+        before = self._stores.clock.now() - self._policy.grace_seconds
+        for index in [index for index, since in record.retired.items() if since < before]:
+            self._stores.collections.drop_index(record.name, index)
 
     def _sweep_index(self, index: str, guard: Guard) -> int:
         removed, after = 0, None

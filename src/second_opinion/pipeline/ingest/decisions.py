@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.schemas.document import (
     AcceptOutcome,
     DeletionInput,
@@ -48,15 +47,17 @@ class Decision:
         return self.record is not None and self.record.enqueued_at > 0.0
 
 
-def content_hash(document: DocumentInput, fingerprint: IndexFingerprint) -> str:
-    """Return the hash of everything that decides what is indexed: what was sent and what it is indexed with."""
+def content_hash(document: DocumentInput) -> str:
+    """Return the hash of all that was sent and is indexed.
+
+    What it is indexed with is the index's affair: a reindex changes it for documents that nobody sent again.
+    """
     body = document.content if document.content is not None else (document.text or "").encode()
     described = {
         "title": document.title,
         "uri": document.uri,
         "media_type": document.media_type,
         "metadata": document.metadata,
-        "pipeline": fingerprint.model_dump(mode="json"),
     }
     digest = hashlib.blake2b(digest_size=20)
     digest.update(json.dumps(described, sort_keys=True, ensure_ascii=True).encode())
@@ -65,11 +66,11 @@ def content_hash(document: DocumentInput, fingerprint: IndexFingerprint) -> str:
     return digest.hexdigest()
 
 
-def arrival(document: DocumentInput, fingerprint: IndexFingerprint, *, target: str, at: float) -> Arrival:
+def arrival(document: DocumentInput, *, target: str, at: float) -> Arrival:
     """Return a document as an arrival under the operation `target`."""
     size = len(document.content) if document.content is not None else len((document.text or "").encode())
     key = document_key(document.collection, document.id)
-    return Arrival(document, key, target, content_hash(document, fingerprint), size, at)
+    return Arrival(document, key, target, content_hash(document), size, at)
 
 
 def decide_put(stored: DocumentRecord | None, arrived: Arrival) -> Decision:

@@ -1,13 +1,11 @@
 """Index operations: chunk, embed, write, commit. One document's failure never touches the others of its batch."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from itertools import islice
-from typing import Final
 
-import numpy as np
 import structlog
 
 from second_opinion.pipeline.company import Company
@@ -15,14 +13,21 @@ from second_opinion.pipeline.ingest.clean import remove_sets
 from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
+from second_opinion.pipeline.ingest.makers import Maker, Makers
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ports import Chunker, CollectionStore, Embedder, Guard, Vectors, no_guard
-from second_opinion.schemas.chunk import Chunk, IndexedChunk, chunk_id, embedding_key, passage_text
+from second_opinion.pipeline.ingest.vectors import PassageVector, VectorSource
+from second_opinion.pipeline.ingest.written import WrittenTo, indexed_chunk
+from second_opinion.pipeline.ports import Chunker, CollectionStore, Embedder, Guard, no_guard
+from second_opinion.schemas.chunk import Chunk, passage_text
 from second_opinion.schemas.collection import CollectionRecord
-from second_opinion.schemas.document import ContentRecord, DocumentRef, Metadata, WriteSet, field_type
+from second_opinion.schemas.document import (
+    ContentRecord,
+    DocumentRef,
+    Metadata,
+    WriteSet,
+    field_type,
+)
 from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
-
-VECTOR_DECIMALS: Final = 7
 
 log = structlog.get_logger(__name__)
 
@@ -53,28 +58,52 @@ class WorkReport:
 
 
 @dataclass(slots=True)
+class _Part:
+    """One document's chunks by one maker, and the indices that get them."""
+
+    maker: Maker
+    indices: tuple[str, ...]
+    chunks: list[Chunk]
+    attempted: int = 0
+
+
+@dataclass(slots=True)
 class _Job:
     """One document in work."""
 
     held: Held
     content: ContentRecord
-    indices: tuple[str, ...]
     write_set: str
-    chunks: list[Chunk] = field(default_factory=list)
-    attempted: int = 0
+    parts: list[_Part]
 
-    def sets(self, count: int) -> dict[str, WriteSet]:
-        return {index: WriteSet(write_set=self.write_set, chunks=count) for index in self.indices}
+    @property
+    def count(self) -> int:
+        """Chunks of the maker that has the most."""
+        return max(len(part.chunks) for part in self.parts)
+
+    def sets(self) -> dict[str, WriteSet]:
+        """The sets as they are once all chunks are written."""
+        return {index: WriteSet(write_set=self.write_set, chunks=len(part.chunks)) for index, part in self._places()}
+
+    def attempted_sets(self) -> dict[str, WriteSet]:
+        """The sets as far as anything of them may have been written."""
+        return {index: WriteSet(write_set=self.write_set, chunks=part.attempted) for index, part in self._places()}
+
+    def _places(self) -> Iterator[tuple[str, _Part]]:
+        return ((index, part) for part in self.parts for index in part.indices)
+
+
+_Piece = tuple[_Job, _Part, Chunk]
 
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """One chunk with its vector, and the key under which that is found again."""
+    """One chunk with its vector."""
 
     job: _Job
+    part: _Part
     chunk: Chunk
-    vector: list[float]
-    key: str
+    vector: PassageVector
 
 
 class _Collections:
@@ -116,7 +145,17 @@ class _Run:
 
 
 class Indexing:
-    """Works off messages of the `index` queue. Threads share it; each call is one message."""
+    """Works off messages of the `index` queue. Threads share it; each call is one message.
+
+    Args:
+        stores: The outside.
+        policy: How patient work is.
+        chunker: Chunks as the settings say.
+        embedder: Embeds as they say.
+        committer: Commits what the threads of this process bring.
+        makers: All that this process can make indices with, if that is more than these.
+        company: Who works beside whom.
+    """
 
     def __init__(  # noqa: PLR0913 - all but one in the order of their use
         self,
@@ -126,16 +165,18 @@ class Indexing:
         embedder: Embedder,
         committer: GroupCommitter,
         *,
+        makers: Makers | None = None,
         company: Company | None = None,
     ) -> None:
         self._stores = stores
         self._policy = policy
-        self._chunker = chunker
-        self._embedder = embedder
+        self._makers = makers or Makers(
+            stores.collections, {stores.collections.fingerprint(): Maker(chunker, embedder)}
+        )
+        self._vectors = VectorSource(stores, policy)
         self._committer = committer
         self._company = company or Company()
         self._leases = Leases(stores, policy)
-        self._model = f"{embedder.spec.model}@{embedder.spec.revision}"
 
     def index(self, refs: Sequence[DocumentRef], guard: Guard = no_guard) -> WorkReport:
         """Bring these operations to their end, or let them go to be tried again.
@@ -198,8 +239,8 @@ class Indexing:
         for job in jobs:
             if job.held.ending is not None:
                 self._discard(job)
-        self._committer.commit([Written(job.held, job.sets(len(job.chunks))) for job in ready])
-        run.chunks += sum(len(job.chunks) for job in ready if job.held.ending is Ending.DONE)
+        self._committer.commit([Written(job.held, job.sets()) for job in ready])
+        run.chunks += sum(job.count for job in ready if job.held.ending is Ending.DONE)
 
     def _prepared(self, run: _Run, held: Sequence[Held]) -> Iterator[_Job]:
         refs = [one.ref for one in held]
@@ -222,23 +263,30 @@ class Indexing:
         if content is None or text is None:
             raise ContentMissing(f"what was sent for document {held.record.document_id!r} is missing")
         collection = run.collections.ready_for(held.record.collection, content.metadata)
-        job = _Job(held, content, collection.writing, held.write_set)
-        job.chunks = self._chunker.chunk(
-            text, media_type=content.media_type, title=content.title, guard=lambda: self._beat(run)
-        )
-        return job
+        kind, title = content.media_type, content.title
+        parts = [
+            _Part(
+                maker,
+                indices,
+                maker.chunker.chunk(text, media_type=kind, title=title, guard=lambda: self._beat(run)),
+            )
+            for maker, indices in self._makers.of(collection, collection.writing)
+        ]
+        return _Job(held, content, held.write_set, parts)
 
     def _write_all(self, run: _Run, jobs: Sequence[_Job]) -> None:
-        pending = ((job, chunk) for job in jobs for chunk in job.chunks if job.held.ending is None)
+        pending = (
+            (job, part, chunk) for job in jobs for part in job.parts for chunk in part.chunks if job.held.ending is None
+        )
         while portion := list(islice(pending, self._policy.slice_chunks)):
             self._beat(run)
             embedded = self._embedded(run, portion)
-            for index in dict.fromkeys(index for one in embedded for index in one.job.indices):
-                self._write(index, [one for one in embedded if index in one.job.indices])
+            for index in dict.fromkeys(index for one in embedded for index in one.part.indices):
+                self._write(index, [one for one in embedded if index in one.part.indices])
 
-    def _embedded(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
+    def _embedded(self, run: _Run, portion: Sequence[_Piece]) -> list[_Embedded]:
         """Embed a portion at once; if that fails, each document by itself, so that the culprit fails alone."""
-        alive = [(job, chunk) for job, chunk in portion if job.held.ending is None]
+        alive = [piece for piece in portion if piece[0].held.ending is None]
         if not alive:
             return []
         try:
@@ -246,48 +294,38 @@ class Indexing:
         except (Stopped, MemoryError):
             raise
         except Exception as problem:  # noqa: BLE001 - which document it was shows when each is tried alone
-            jobs = list({id(job): job for job, _ in alive}.values())
+            jobs = list({id(job): job for job, _, _ in alive}.values())
             if len(jobs) == 1:
                 self._leases.end_badly([(jobs[0].held, problem)])
                 return []
-        return [
-            one
-            for job in jobs
-            for one in self._embedded(run, [(other, chunk) for other, chunk in alive if other is job])
-        ]
+        return [one for job in jobs for one in self._embedded(run, [piece for piece in alive if piece[0] is job])]
 
-    def _embed(self, run: _Run, portion: Sequence[tuple[_Job, Chunk]]) -> list[_Embedded]:
-        texts = [passage_text(job.content.title, chunk.headings, chunk.text) for job, chunk in portion]
-        keys = [embedding_key(self._model, text) for text in texts]
-        known = self._known({index for job, _ in portion for index in job.indices}, keys)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if missing:
-            vectors = self._embedder.embed_passages(list(missing.values()), guard=lambda: self._beat(run))
-            known |= dict(zip(missing, vectors, strict=True))
-        run.reused += len(portion) - len(missing)
-        rows = {key: np.round(vector.astype(np.float64), VECTOR_DECIMALS).tolist() for key, vector in known.items()}
-        kept = keys if self._policy.reuse_embeddings else [""] * len(keys)
-        return [
-            _Embedded(job, chunk, rows[key], kept_key)
-            for (job, chunk), key, kept_key in zip(portion, keys, kept, strict=True)
-        ]
-
-    def _known(self, indices: Collection[str], keys: Sequence[str]) -> dict[str, Vectors]:
-        """Return vectors that the indices hold already, by key; in doubt none, since they can be computed."""
-        known: dict[str, Vectors] = {}
-        for index in indices if self._policy.reuse_embeddings else ():
-            try:
-                known |= self._stores.chunks.embeddings(index, list(dict.fromkeys(keys)))
-            except OpinionError as problem:
-                log.info("embeddings_not_looked_up", index=index, code=problem.code)
-        return known
+    def _embed(self, run: _Run, portion: Sequence[_Piece]) -> list[_Embedded]:
+        embedded: list[_Embedded] = []
+        for maker in {id(part.maker): part.maker for _, part, _ in portion}.values():
+            pieces = [piece for piece in portion if piece[1].maker is maker]
+            texts = [passage_text(job.content.title, chunk.headings, chunk.text) for job, _, chunk in pieces]
+            indices = {index for _, part, _ in pieces for index in part.indices}
+            found = self._vectors.vectors(maker, texts, indices, lambda: self._beat(run))
+            run.reused += found.reused
+            embedded += [_Embedded(*piece, vector) for piece, vector in zip(pieces, found.rows, strict=True)]
+        return embedded
 
     def _write(self, index: str, embedded: Sequence[_Embedded]) -> None:
         alive = [one for one in embedded if one.job.held.ending is None]
         now = self._stores.clock.now()
-        chunks = [_indexed(one, index, now) for one in alive]
+        chunks = [
+            indexed_chunk(
+                one.job.held.record,
+                one.job.content,
+                one.chunk,
+                one.vector,
+                WrittenTo(index, one.job.write_set, len(one.part.chunks), now),
+            )
+            for one in alive
+        ]
         for one in alive:
-            one.job.attempted = max(one.job.attempted, one.chunk.ordinal + 1)
+            one.part.attempted = max(one.part.attempted, one.chunk.ordinal + 1)
         try:
             results: Sequence[ErrorInfo | None] = self._stores.chunks.write(index, chunks)
         except OpinionError as problem:
@@ -306,32 +344,6 @@ class Indexing:
 
     def _discard(self, job: _Job) -> None:
         try:
-            remove_sets(self._stores.chunks, job.held.record.key, job.sets(job.attempted))
+            remove_sets(self._stores.chunks, job.held.record.key, job.attempted_sets())
         except OpinionError as problem:
             log.info("chunks_left_for_the_sweeper", key=job.held.record.key, error=problem.code)
-
-
-def _indexed(embedded: _Embedded, index: str, now: float) -> IndexedChunk:
-    job, chunk = embedded.job, embedded.chunk
-    record, content = job.held.record, job.content
-    return IndexedChunk(
-        chunk_id=chunk_id(record.key, job.write_set, chunk.ordinal),
-        key=record.key,
-        write_set=job.write_set,
-        index=index,
-        collection=record.collection,
-        document_id=record.document_id,
-        title=content.title,
-        uri=content.uri,
-        headings=chunk.headings,
-        text=chunk.text,
-        start=chunk.start,
-        end=chunk.end,
-        ordinal=chunk.ordinal,
-        count=len(job.chunks),
-        metadata=content.metadata,
-        truncated=chunk.truncated,
-        vector=tuple(embedded.vector),
-        embedding_key=embedded.key,
-        written_at=now,
-    )

@@ -1,6 +1,6 @@
 """Collections."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from second_opinion.schemas.collection import CollectionRecord, IndexFingerprint, QueryOverrides
@@ -15,7 +15,7 @@ class CollectionStore(Protocol):
 
         Raises:
             UnknownCollection: If there is none of this name.
-            IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
+            IndexMismatch: If one of its indices was made by a model, chunker or analyzer that this process has not.
         """
 
     def ensure(self, name: str) -> CollectionRecord:
@@ -29,6 +29,22 @@ class CollectionStore(Protocol):
 
     def fingerprint(self) -> IndexFingerprint:
         """Return what this process would make an index with."""
+
+    def made_by(self, record: CollectionRecord) -> dict[str, IndexFingerprint]:
+        """Return what made each index that the collection reads or writes.
+
+        Raises:
+            UnknownCollection: If one of them is gone.
+        """
+
+    def change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
+        """Change a collection's record by compare-and-set; `change` may be called more than once, and may raise."""
+
+    def make_index(self, name: str, generation: int) -> str:
+        """Make another physical index for a collection, with its metadata fields; nobody reads or writes it yet."""
+
+    def drop_index(self, name: str, index: str) -> None:
+        """Remove a retired index of a collection; one that is gone is no error."""
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""

@@ -54,6 +54,18 @@ class DocumentStore(Protocol):
     def counts(self, collection: str) -> dict[DocumentState, int]:
         """Return how many records of a collection are in each state; states of none are left out."""
 
+    def leased(self, collection: str, *, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection with a lease on them, run out or not; all written before are seen."""
+
+    def lacking(self, collection: str, index: str, *, after: str | None, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection with nothing committed in `index`, by document id, those behind `after`.
+
+        Those with nothing committed anywhere are among them, deleted ones are not. All written before are seen.
+        """
+
+    def count_committed(self, collection: str, index: str) -> int:
+        """Return how many documents of a collection have something committed in `index`."""
+
 
 class ContentStore(Protocol):
     """What was sent, written once for each operation."""

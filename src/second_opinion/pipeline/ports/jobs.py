@@ -159,6 +159,9 @@ class TaskQueue(Protocol):
     def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
 
+    def remake(self, collection: str, index: str, keys: Sequence[str]) -> None:
+        """Ask for documents of a collection, by key, to be made in another of its indices."""
+
     def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
 

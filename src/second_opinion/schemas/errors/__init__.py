@@ -56,6 +56,7 @@
         ├── LeaseLost                  another worker has taken the work over
         ├── AttemptsExhausted          tried as often as allowed; the last error is in the message
         ├── IndexMismatch              the index was made by another model, chunker or analyzer
+        ├── ReindexRefused             a step of a reindex that cannot be made as things stand
         ├── ModelUnusable              a model file is missing, corrupt or of the wrong kind
         │   └── CalibrationMismatch    the calibration belongs to another model
         ├── ProviderRefused            a provider of rerank scores does not let us in, or refuses what was sent
@@ -141,6 +142,7 @@ from second_opinion.schemas.errors.servers import (
     IndexMismatch,
     JobStoreUnavailable,
     Overloaded,
+    ReindexRefused,
     StoreUnavailable,
     WebhookFailed,
     WriteConflict,
@@ -209,6 +211,7 @@ __all__ = [
     "QueryRefused",
     "QueryTooLong",
     "RateLimited",
+    "ReindexRefused",
     "RelevanceMissing",
     "RerankRateLimited",
     "RerankUnavailable",

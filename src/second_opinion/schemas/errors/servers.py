@@ -63,4 +63,14 @@ class IndexMismatch(PermanentError):
     """The collection's index was made by another model, chunker or analyzer than the settings name."""
 
     code = "index_mismatch"
-    default_hint = "Use the settings that made the index, or ingest into a new collection."
+    default_hint = (
+        "Use the settings that made the index, or name them in OPINION_FORMER_INDEXING and move the collection with "
+        "`opinion reindex`."
+    )
+
+
+class ReindexRefused(PermanentError):
+    """A step of a reindex that cannot be made as things stand."""
+
+    code = "reindex_refused"
+    default_hint = "See how it stands: opinion reindex COLLECTION --status"

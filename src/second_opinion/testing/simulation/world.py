@@ -12,6 +12,8 @@ from second_opinion.pipeline.ingest import (
     Extraction,
     GroupCommitter,
     Indexing,
+    Maker,
+    Makers,
     Policy,
     Reconciler,
     Stores,
@@ -98,6 +100,7 @@ class World:
     seed: int
     sea: Sea
     embedder: "MoodyEmbedder" = field(init=False)
+    fingerprint: IndexFingerprint = field(init=False)
     living: dict[str, tuple[Process, Callable[[Process], None]]] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
     restarts: int = 0
@@ -113,7 +116,7 @@ class World:
         self.jobs = MemoryJobs(clock=self.clock, result_ttl=RESULT_SECONDS)
         self.candidates = MemoryCandidates()
         spec = self.embedder.spec
-        fingerprint = IndexFingerprint(
+        self.fingerprint = IndexFingerprint(
             embedding_model=spec.model,
             embedding_revision=spec.revision,
             dims=spec.dims,
@@ -123,7 +126,7 @@ class World:
             documents=MemoryDocuments(clock=self.clock, lag=LISTING_LAG),
             contents=MemoryContents(),
             chunks=MemoryChunks(),
-            collections=MemoryCollections(fingerprint),
+            collections=MemoryCollections(self.fingerprint),
             queue=BrokerQueue(self.broker),
             clock=self.clock,
             ids=CountingIds(),
@@ -201,12 +204,14 @@ class World:
         condition = ActorCondition(self.sea.scheduler)
         committer = GroupCommitter(stores, POLICY, changed=condition, monotonic=stores.clock.now)
         embedder = Boundary(self.sea, process, "embedder", self.embedder.of(process), server="model")
+        makers = Makers(stores.collections, {self.fingerprint: Maker(ParagraphChunker(), embedder)})
         indexing = Indexing(
             stores,
             POLICY,
             ParagraphChunker(),
             embedder,
             committer,
+            makers=makers,
             company=Company(changed=ActorCondition(self.sea.scheduler)),
         )
 

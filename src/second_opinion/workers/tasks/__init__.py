@@ -15,6 +15,7 @@ from second_opinion.schemas.messages import (
     AcceptDocuments,
     ExtractDocument,
     IndexDocuments,
+    RemakeDocuments,
     RerankCandidates,
     RunQuery,
     SubmitQuery,
@@ -98,6 +99,7 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
         index()
         limit = settings.task_limit_seconds * SHARE_OF_LIMIT
         bind(routing.INDEX, IndexDocuments, index, partial(ingest.index_documents, limit=limit))
+        bind(routing.REMAKE, RemakeDocuments, index, partial(ingest.remake_documents, limit=limit))
     elif role == "retrieve":
         retrieving = PerProcess(partial(bootstrap.retrieve_parts, settings, runner.pulse))
         retrieving()

@@ -7,7 +7,7 @@ from second_opinion.pipeline.ingest.loads import end_overdue_loads
 from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import DeadlineExceeded
-from second_opinion.schemas.messages import ExtractDocument, IndexDocuments
+from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RemakeDocuments
 from second_opinion.workers.bootstrap import ExtractParts, IndexParts, MaintenanceParts
 from second_opinion.workers.runner import Facts
 
@@ -29,10 +29,17 @@ def index_documents(message: IndexDocuments, parts: IndexParts, *, limit: float)
     return asdict(parts.indexing.index(message.documents, time_guard(limit)))
 
 
+def remake_documents(message: RemakeDocuments, parts: IndexParts, *, limit: float) -> Facts:
+    """Make documents in the index that their collection moves to."""
+    remade = parts.remaking.remake(message.collection, message.index, message.keys, time_guard(limit))
+    return {"collection": message.collection, **asdict(remade)}
+
+
 def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Send again what nobody works on: messages, queries, documents; end queries that are past their deadline."""
+    """Send again what nobody works on: messages, queries, documents; end overdue queries; bring reindexes on."""
     facts = {f"messages_{name}": count for name, count in asdict(parts.hands.give_back()).items()}
     facts |= {f"queries_{name}": count for name, count in asdict(parts.rescue.rescue()).items()}
+    facts |= {f"reindex_{name}": count for name, count in asdict(parts.reindexer.advance()).items()}
     return {**facts, **{f"documents_{name}": count for name, count in asdict(parts.reconciler.reconcile()).items()}}
 
 

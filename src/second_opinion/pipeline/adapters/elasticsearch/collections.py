@@ -1,7 +1,7 @@
 """Collections: a record each, a chunk index each, and the index's mapping as the registry of metadata fields."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from elasticsearch import BadRequestError, NotFoundError
@@ -36,13 +36,21 @@ CONFLICT_ROUNDS: Final = 10
 class ElasticsearchCollections:
     """Implements `pipeline.ports.CollectionStore`."""
 
-    def __init__(self, connection: Connection, names: IndexNames, fingerprint: IndexFingerprint) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        names: IndexNames,
+        fingerprint: IndexFingerprint,
+        *,
+        former: Sequence[IndexFingerprint] = (),
+    ) -> None:
         self._connection = connection
         self._names = names
         self._fingerprint = fingerprint
+        self._usable = frozenset((fingerprint, *former))
         self._index = SystemIndex(connection, names.collections, COLLECTION_FIELDS)
         # Both are keyed by index and birth of the collection: one that is deleted and made again is looked at again.
-        self._verified: set[tuple[str, float]] = set()
+        self._made: dict[tuple[str, float], IndexFingerprint] = {}
         self._known: dict[tuple[str, float], dict[str, str]] = {}
 
     def fingerprint(self) -> IndexFingerprint:
@@ -54,19 +62,29 @@ class ElasticsearchCollections:
 
         Raises:
             UnknownCollection: If there is none of this name.
-            IndexMismatch: If its index was made by another model, chunker or analyzer than this process uses.
+            IndexMismatch: If one of its indices was made by a model, chunker or analyzer that this process has not.
         """
         record = self._find(name)
         if record is None:
             raise UnknownCollection(f"there is no collection {name!r}")
-        if (record.index, record.created_at) not in self._verified:
-            made_by = self._made_by(record.index)
-            if made_by is None:
-                raise UnknownCollection(f"the index of collection {name!r} is gone")
-            if made_by != self._fingerprint:
+        for made_by in self.made_by(record).values():
+            if made_by not in self._usable:
                 raise IndexMismatch(_difference(name, made_by, self._fingerprint))
-            self._verified.add((record.index, record.created_at))
         return record
+
+    def made_by(self, record: CollectionRecord) -> dict[str, IndexFingerprint]:
+        """Return what made each index that the collection reads or writes; an index is asked once a process.
+
+        Raises:
+            UnknownCollection: If one of them is gone.
+        """
+        for index in record.indices:
+            if (index, record.created_at) not in self._made:
+                made_by = self._made_by(index)
+                if made_by is None:
+                    raise UnknownCollection(f"the index of collection {record.name!r} is gone")
+                self._made[index, record.created_at] = made_by
+        return {index: self._made[index, record.created_at] for index in record.indices}
 
     def ensure(self, name: str) -> CollectionRecord:
         """Return a collection; make it and its index first where there is none. Safe to call from many processes."""
@@ -104,11 +122,11 @@ class ElasticsearchCollections:
 
     def override(self, name: str, overrides: QueryOverrides) -> CollectionRecord:
         """Replace a collection's own choices for queries."""
-        return self._change(name, lambda record: record.model_copy(update={"overrides": overrides}))
+        return self.change(name, lambda record: record.model_copy(update={"overrides": overrides}))
 
     def calibrate(self, name: str, calibration_id: str | None, *, model: str = "") -> CollectionRecord:
         """Give a collection a calibration of its own for a model, by id; without an id, none for any model."""
-        return self._change(name, lambda record: record.calibrated_by(calibration_id, model))
+        return self.change(name, lambda record: record.calibrated_by(calibration_id, model))
 
     def begin_load(self, name: str, *, until: float) -> CollectionRecord:
         """Let a collection be filled without replicas and periodic refreshes, until a moment (Unix seconds).
@@ -123,7 +141,7 @@ class ElasticsearchCollections:
             load = BulkLoad(until=max(until, known.until), settings=settings)
             return record.model_copy(update={"load": load})
 
-        record = self._change(name, begun)
+        record = self.change(name, begun)
         for index in record.writing:
             self._set(index, BULK_LOAD_SETTINGS)
         return record
@@ -139,7 +157,7 @@ class ElasticsearchCollections:
             return
         for index, settings in load.settings.items():
             self._set(index, settings)
-        self._change(name, lambda record: record.model_copy(update={"load": None}))
+        self.change(name, lambda record: record.model_copy(update={"load": None}))
 
     def _settings(self, index: str) -> dict[str, str | None]:
         with store_errors():
@@ -151,17 +169,50 @@ class ElasticsearchCollections:
         with store_errors():
             self._connection.writes.indices.put_settings(index=index, settings=settings, ignore_unavailable=True)
 
-    def _change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
+    def change(self, name: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
+        """Change a collection's record by compare-and-set; `change` may be called more than once, and may raise.
+
+        Raises:
+            UnknownCollection: If there is none of this name.
+            WriteConflict: If others change it all the time.
+        """
         for _ in range(CONFLICT_ROUNDS):
             self.get(name)
             item = self._read(name)
             if item is None:
                 break
-            record = change(CollectionRecord.model_validate(item["_source"]))
+            before = CollectionRecord.model_validate(item["_source"])
+            record = change(before)
+            if record == before:
+                return before
             place = {"_id": name, "if_seq_no": item["_seq_no"], "if_primary_term": item["_primary_term"]}
             if self._write(Action("index", place, to_json(record.model_dump(mode="json")))):
                 return record
         raise WriteConflict(f"collection {name!r} is changed by others all the time")
+
+    def make_index(self, name: str, generation: int) -> str:
+        """Make another physical index for a collection, with its metadata fields; nobody reads or writes it yet."""
+        fields = self.field_types(name)
+        index = self._names.chunks(name, generation)
+        self._make_index(index)
+        if fields:
+            self._register(index, name, fields)
+        return index
+
+    def _make_index(self, index: str) -> None:
+        create_index(
+            self._connection, index, chunk_settings(), chunk_mappings(self._fingerprint), {write_alias(index): {}}
+        )
+
+    def drop_index(self, name: str, index: str) -> None:
+        """Remove a retired index of a collection; one that is gone is no error."""
+        record = self._find(name)
+        if record is None or index not in record.retired:
+            return
+        with store_errors():
+            self._connection.writes.indices.delete(index=index, ignore_unavailable=True)
+        left = {one: since for one, since in record.retired.items() if one != index}
+        self.change(name, lambda record: record.model_copy(update={"retired": left}))
 
     def delete(self, name: str) -> None:
         """Remove a collection with its chunks, records and contents.
@@ -175,7 +226,7 @@ class ElasticsearchCollections:
         if record is None:
             raise UnknownCollection(f"there is no collection {name!r}")
         with store_errors():
-            self._connection.writes.indices.delete(index=list({record.index, *record.writing}), ignore_unavailable=True)
+            self._connection.writes.indices.delete(index=[*record.indices, *record.retired], ignore_unavailable=True)
         self._delete_records(name)
         self._delete_contents(name)
         _raise_first(run_bulk(self._connection, self._index.ready(), [Action("delete", {"_id": name})]))
@@ -261,9 +312,7 @@ class ElasticsearchCollections:
             SystemIndex(self._connection, system, fields).ready()
         found = self._find(name)
         index = found.index if found is not None else self._names.chunks(name)
-        create_index(
-            self._connection, index, chunk_settings(), chunk_mappings(self._fingerprint), {write_alias(index): {}}
-        )
+        self._make_index(index)
         if found is None:
             record = CollectionRecord(name=name, index=index, writing=(index,), created_at=time.time())
             self._write(Action("create", {"_id": name}, to_json(record.model_dump(mode="json"))))

@@ -11,6 +11,7 @@ from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.schemas.document import DocumentRecord, DocumentState
+from second_opinion.schemas.errors import StoreUnavailable
 
 CONFLICT: Final = 409
 NOT_FOUND: Final = 404
@@ -93,6 +94,34 @@ class ElasticsearchDocuments:
         buckets = answer.get("aggregations", {}).get("states", {}).get("buckets", ())
         return {DocumentState(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
 
+    def leased(self, collection: str, *, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection that somebody holds a lease of, run out or not; refreshes first."""
+        self._refresh()
+        filters: list[dict[str, Any]] = [{"term": {"collection": collection}}, _RECEIVED, _LEASED]
+        return [one.record for one in self._search(filters, "document_id", limit, None)]
+
+    def lacking(self, collection: str, index: str, *, after: str | None, limit: int) -> list[DocumentRecord]:
+        """Return records of a collection with nothing committed in `index`, those behind `after`; refreshes first."""
+        self._refresh()
+        others = [{"term": {"committed_in": index}}, {"term": {"state": DocumentState.DELETED.value}}]
+        filters: list[dict[str, Any]] = [{"term": {"collection": collection}}, {"bool": {"must_not": others}}]
+        return [one.record for one in self._search(filters, "document_id", limit, after)]
+
+    def count_committed(self, collection: str, index: str) -> int:
+        """Return how many documents of a collection have something committed in `index`."""
+        filters = [{"term": {"collection": collection}}, {"term": {"committed_in": index}}]
+        with store_errors():
+            answer = self._connection.reads.count(
+                index=self._index.name, query={"bool": {"filter": filters}}, ignore_unavailable=True
+            )
+        return int(answer["count"])
+
+    def _refresh(self) -> None:
+        with store_errors():
+            answer = self._connection.writes.indices.refresh(index=self._index.name, ignore_unavailable=True)
+        if answer["_shards"]["failed"]:
+            raise StoreUnavailable(f"{answer['_shards']['failed']} shards of {self._index.name} were not refreshed")
+
     def _oldest(self, filters: Sequence[Mapping[str, Any]], field: str, limit: int) -> list[Seen]:
         return self._search(filters, field, limit, None)
 
@@ -113,6 +142,9 @@ class ElasticsearchDocuments:
 
 
 _RECEIVED: Final[dict[str, Any]] = {"term": {"state": DocumentState.RECEIVED.value}}
+
+
+_LEASED: Final[dict[str, Any]] = {"range": {"lease_until": {"gt": 0.0}}}
 
 
 def _waiting(now: float) -> list[dict[str, Any]]:

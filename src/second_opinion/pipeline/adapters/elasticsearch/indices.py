@@ -29,6 +29,7 @@ DOCUMENT_FIELDS: Final[dict[str, Any]] = {
     "document_id": KEYWORD,
     "target": KEYWORD,
     "state": KEYWORD,
+    "committed_in": KEYWORD,
     "lease_until": DOUBLE,
     "not_before": DOUBLE,
     "enqueued_at": DOUBLE,
