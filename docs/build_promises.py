@@ -47,6 +47,11 @@ class Promise:
 
 PROMISES = (
     Promise(
+        "A collection moves to another model, chunker or mapping with every document visible at every moment, and back",
+        "writers and readers all the while; work that began before the move; a document that cannot be made anew",
+        "tests/acceptance/test_reindex.py",
+    ),
+    Promise(
         "No accepted document is lost, doubled, mixed or orphaned; no document or query is stuck",
         "SIGKILL of every role and of Redis (with its append-only file) while callers write, delete and ask",
         "tests/faults/test_kills.py",
