@@ -19,7 +19,7 @@ from second_opinion.testing.builders import a_query, a_result
 from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.jobs import MemoryJobs
 
-RESULT_TTL = 0.3
+RESULT_TTL = 0.8
 START = 1_700_000_000.0
 
 

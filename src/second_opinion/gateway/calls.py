@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from second_opinion.gateway.watching import DocumentName, DocumentWatch, Settled
+from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.document import AcceptOutcome, DocumentInput, DocumentStatus, Receipt
 from second_opinion.schemas.errors import DeadlineExceeded, InternalError, OpinionError, Overloaded
@@ -17,7 +18,7 @@ from second_opinion.schemas.verdict import QueryResult
 PAGE: Final = 500
 FIRST_POLL: Final = 0.05
 LAST_POLL: Final = 0.5
-MARGIN_SECONDS: Final = 1.0
+MARGIN_SECONDS: Final = 0.25
 """How much longer than a job may take its caller waits, to hear that it has expired."""
 DocumentLike = DocumentInput | Mapping[str, Any]
 
@@ -134,7 +135,8 @@ class SharedDocumentCalls(ABC):
         found: list[Settled] = []
         pause, patience = FIRST_POLL, time.monotonic() + timeout
         while watch.pending:
-            news = watch.poll()
+            with within(max(0.0, patience - time.monotonic()) + LAST_POLL):
+                news = watch.poll()
             found += news
             for one in news if settled is not None else ():
                 settled(one)  # type: ignore[misc] # the loop is empty without it
@@ -184,8 +186,10 @@ class SharedQueryCalls(ABC):
             DeadlineExceeded: If there is no answer in time.
             OpinionError: Why the query failed, if it did.
         """
-        job = self.submit_query(text, timeout=timeout, **options)
-        return result_of(self.wait(job.job_id, timeout=timeout + MARGIN_SECONDS))
+        until = time.monotonic() + timeout
+        with within(timeout):
+            job = self.submit_query(text, timeout=timeout, **options)
+        return result_of(self.wait(job.job_id, timeout=max(0.0, until - time.monotonic()) + MARGIN_SECONDS))
 
 
 def result_of(job: Job) -> QueryResult:

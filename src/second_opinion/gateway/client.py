@@ -55,6 +55,7 @@ class Client(DocumentCalls, QueryCalls, CollectionCalls):
                 clock=stores.clock,
             ),
             floor_of=lambda collection: self.parts.queries.choices(collection).floor,
+            call_seconds=self.call_seconds,
         )
 
     @staticmethod

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from second_opinion.gateway.direct.bounded import bounded
 from second_opinion.pipeline.floor_choice import (
     JudgedQuery,
     Measures,
@@ -63,9 +64,13 @@ class Evidence:
     Args:
         stores: Where they are kept.
         floor_of: The floor in force in a collection, or without one.
+        call_seconds: What reading or writing some of it may take; not what goes over all of it.
     """
 
-    def __init__(self, stores: EvidenceStores, floor_of: Callable[[str | None], float]) -> None:
+    def __init__(
+        self, stores: EvidenceStores, floor_of: Callable[[str | None], float], *, call_seconds: float = 60.0
+    ) -> None:
+        self.call_seconds = call_seconds
         self._traces = stores.traces
         self._judgements = stores.judgements
         self._jobs = stores.jobs
@@ -74,6 +79,7 @@ class Evidence:
         self._clock = stores.clock
         self._floor_of = floor_of
 
+    @bounded
     def trace(self, job_id: str) -> Trace:
         """Return the trace of a query; one that was answered this moment is waited for.
 
@@ -87,6 +93,7 @@ class Evidence:
             self._clock.sleep(LOOK_SECONDS)
         return found
 
+    @bounded
     def find_trace(self, job_id: str) -> Trace | None:
         """Return the trace of a query; None while it may still be on its way, for some seconds.
 
@@ -98,18 +105,21 @@ class Evidence:
             raise UnknownTrace(f"there is no trace of job {job_id}")
         return found
 
+    @bounded
     def traces(
         self, collection: str | None = None, *, before: TracePlace | None = None, limit: int = 100
     ) -> list[TraceSummary]:
         """Return one line for each past query, the newest first; those behind a place in that order."""
         return self._traces.listed(TraceScope(collection=collection), before=before, limit=limit)
 
+    @bounded
     def judged(self, trace: Trace) -> dict[str, Judgement]:
         """Return the judgements of a trace's candidates, by chunk id."""
         keys = {one.chunk_id: self._judgement(trace, one, relevant=True).key for one in trace.candidates}
         found = self._judgements.get(list(keys.values()))
         return {chunk: found[key] for chunk, key in keys.items() if key in found}
 
+    @bounded
     def chunks(self, trace: Trace) -> dict[str, ChunkHit]:
         """Return the chunks of a trace's candidates that are still there, by chunk id: traces hold no text."""
         try:
@@ -118,6 +128,7 @@ class Evidence:
             return {}
         return self._chunks.get(index, [candidate.chunk_id for candidate in trace.candidates])
 
+    @bounded
     def judge(self, job_id: str, chunk: str, *, relevant: bool) -> Judgement:
         """Record whether a candidate is relevant to the question it was found for.
 
@@ -135,6 +146,7 @@ class Evidence:
         self._judgements.write([judgement])
         return judgement
 
+    @bounded
     def judgements_page(
         self, collection: str | None = None, *, after: str | None = None, limit: int = JUDGEMENTS_PER_READ
     ) -> list[Judgement]:

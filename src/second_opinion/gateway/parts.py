@@ -31,6 +31,7 @@ class Parts:
         close: Gives the connections back.
         admit: Raises `Overloaded` while there is no room for documents.
         queue_figures: Reads how the queues stand.
+        call_seconds: What one call may take, however many requests it makes.
     """
 
     stores: Stores
@@ -46,6 +47,7 @@ class Parts:
     close: Callable[[], None] = lambda: None
     admit: Guard = no_guard
     queue_figures: Callable[[], list[QueueFigures]] = list
+    call_seconds: float = 60.0
 
 
 def connect(settings: Settings) -> Parts:
@@ -65,4 +67,5 @@ def connect(settings: Settings) -> Parts:
         close=held.close,
         admit=held.admission.documents,
         queue_figures=held.figures.figures,
+        call_seconds=settings.call_timeout,
     )

@@ -37,6 +37,8 @@ class Bounds:
 class Admission:
     """Tells callers whether there is room. Asks Redis once a second at most; whoever cannot ask lets everything in.
 
+    One caller asks at a time; the others go by what was known before, so that nobody waits behind a slow answer.
+
     Args:
         length: How many messages wait in a queue.
         memory_share: Share of Redis's memory limit in use; 0 where it has none.
@@ -69,12 +71,13 @@ class Admission:
         self._check("queries", QUERY_QUEUES, self._bounds.query_messages, QUERIES_RETRY_SECONDS)
 
     def _check(self, what: str, queues: tuple[str, ...], most: int, retry_after: float) -> None:
-        now = self._clock.now()
-        with self._lock:
-            asked_at, problem = self._asked.get(what, (0.0, None))
-            if not 0.0 <= now - asked_at < ASK_SECONDS:
+        asked_at, problem = self._asked.get(what, (0.0, None))
+        if not 0.0 <= self._clock.now() - asked_at < ASK_SECONDS and self._lock.acquire(blocking=False):
+            try:
                 problem = self._problem(what, queues, most, retry_after)
-                self._asked[what] = (now, problem)
+                self._asked[what] = (self._clock.now(), problem)
+            finally:
+                self._lock.release()
         if problem is not None:
             raise Overloaded(problem.message, retry_after=retry_after, hint=problem.hint)
 

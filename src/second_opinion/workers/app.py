@@ -58,6 +58,12 @@ def _transport(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 10,
         "retry_on_timeout": False,
+        # Kombu's own way is to sleep for seconds between tries to connect, while a caller waits. Workers that have lost
+        # their broker are brought back by Celery, as patiently as ever.
+        "max_retries": 1,
+        "interval_start": 0.1,
+        "interval_step": 0.1,
+        "interval_max": 0.2,
     }
 
 

@@ -4,13 +4,16 @@ What is no message is counted and left. Kombu decodes what it takes from a Redis
 and whatever is raised there ends the worker: one word pushed into a queue could end all workers of a role.
 """
 
+from functools import cache
 from queue import Empty
 from typing import Any, Final
 
 import structlog
 from celery import Celery
+from redis import Connection
 from redis.exceptions import ConnectionError  # noqa: A004 - what the transport takes for a lost connection
 
+from second_opinion.pipeline.adapters.redis.timed import TimedConnection, TimedSslConnection
 from second_opinion.workers.taking import UNREADABLE_ITEM, keeping
 
 UNREADABLE: Final = "opinion:unreadable"
@@ -26,8 +29,30 @@ class CheckingCelery(Celery):
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Return a connection that consumes with the checks."""
         connection: Any = super().connection_for_read(url, **options)
-        connection.transport_cls = checking(connection.get_transport_cls())
+        connection.transport_cls = checking(timed(connection.get_transport_cls()))
         return connection
+
+    def connection_for_write(self, url: str | None = None, *arguments: Any, **options: Any) -> Any:
+        """Return a connection that sends."""
+        connection: Any = super().connection_for_write(url, *arguments, **options)
+        connection.transport_cls = timed(connection.get_transport_cls())
+        return connection
+
+
+@cache
+def timed(transport: type[Any]) -> type[Any]:
+    """Return a transport's own kind that waits for no reply for longer than its timeout, though bytes of it come."""
+    if transport.Channel.connection_class is not Connection:
+        return transport  # Sentinel makes its connections in its own way.
+
+    class TimedChannel(transport.Channel):  # type: ignore[misc, name-defined] # whichever the address asks for
+        connection_class = TimedConnection
+        connection_class_ssl = TimedSslConnection
+
+    class TimedTransport(transport):  # type: ignore[misc] # likewise
+        Channel = TimedChannel
+
+    return TimedTransport
 
 
 def checking(transport: type[Any]) -> type[Any]:

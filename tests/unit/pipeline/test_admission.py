@@ -1,5 +1,8 @@
 """Callers are asked to come back while the system is full, and are let in when it is not, or nobody knows."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from second_opinion.pipeline.admission import ASK_SECONDS, Admission, Bounds
@@ -92,3 +95,22 @@ def test_whoever_cannot_ask_lets_everything_in(admission: Admission, broker: Bro
     """Documents are accepted without Redis; the reconciler enqueues them when it is back."""
     broker.is_away = True
     admission.documents()
+
+
+def test_nobody_waits_behind_a_slow_answer(clock: ManualClock) -> None:
+    """While one caller asks a Redis that is slow, others go by what was known before."""
+    asking, answer = threading.Event(), threading.Event()
+
+    def length(_: str) -> int:
+        asking.set()
+        assert answer.wait(10)
+        return 0
+
+    admission = Admission(BOUNDS, clock, length=length, memory_share=lambda: 0.0)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(admission.queries)
+        assert asking.wait(10)
+        admission.queries()
+        assert not first.done()
+        answer.set()
+        first.result()

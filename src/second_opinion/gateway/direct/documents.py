@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.calls import DocumentLike, SharedDocumentCalls, prepared, size_of
+from second_opinion.gateway.direct.bounded import bounded
 from second_opinion.gateway.documents import DocumentReader
 from second_opinion.gateway.loading import LoadInProgress
 from second_opinion.gateway.parts import Parts
@@ -27,6 +28,7 @@ class DocumentCalls(SharedDocumentCalls):
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.call_seconds = parts.call_seconds
         stores = parts.stores
         self._acceptance = Acceptance(stores, parts.policy, admit=parts.admit)
         self._reader = DocumentReader(records=stores.documents, chunks=stores.chunks, collections=stores.collections)
@@ -47,6 +49,7 @@ class DocumentCalls(SharedDocumentCalls):
         for batch in batched(map(prepared, documents), size_of):
             yield from self._accept(batch, overloaded)
 
+    @bounded
     def _accept(
         self, batch: Sequence[DocumentLike], overloaded: Callable[[Overloaded], object] | None
     ) -> list[Receipt]:
@@ -58,6 +61,7 @@ class DocumentCalls(SharedDocumentCalls):
                     raise
                 overloaded(problem)
 
+    @bounded
     def delete_document(
         self, document_id: str, *, collection: str = DEFAULT_COLLECTION, source_version: int | None = None
     ) -> Receipt:
@@ -86,16 +90,19 @@ class DocumentCalls(SharedDocumentCalls):
             raise UnknownDocument.named(document_id, collection)
         return known[collection, document_id]
 
+    @bounded
     def document_statuses(self, documents: Sequence[DocumentName]) -> dict[DocumentName, DocumentStatus]:
         """Return what is known of documents, given as pairs of collection and id; unknown ones are left out."""
         return self._reader.statuses(documents)
 
+    @bounded
     def documents_page(
         self, collection: str, *, state: str | None, after: str | None, limit: int
     ) -> Sequence[DocumentStatus]:
         """Return documents of a collection by id, those behind `after`; fewer than `limit` only at the end."""
         return self._reader.listed(collection, state=state, after=after, limit=limit)
 
+    @bounded
     def document_chunks(self, document_id: str, *, collection: str = DEFAULT_COLLECTION) -> list[ChunkHit]:
         """Return the chunks of a document that readers see, in order.
 
@@ -104,10 +111,12 @@ class DocumentCalls(SharedDocumentCalls):
         """
         return self._reader.chunks(collection, document_id)
 
+    @bounded
     def retry_documents(self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[Receipt]:
         """Begin anew on documents that have failed, with what was sent before; return a receipt for each, in order."""
         return retry_failed(self.parts.stores, self.parts.policy, collection, document_ids)
 
+    @bounded
     def purge_documents(self, document_ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[Receipt]:
         """Give up the failed versions of documents: an older version that is searchable stays, otherwise they go."""
         return purge_failed(self.parts.stores, collection, document_ids)

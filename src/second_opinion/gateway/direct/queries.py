@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from second_opinion.gateway.calls import SharedQueryCalls
+from second_opinion.gateway.direct.bounded import bounded
 from second_opinion.gateway.parts import Parts
 from second_opinion.pipeline.why import WhyParts, explain_document
 from second_opinion.schemas.base import parse_request
@@ -18,7 +19,9 @@ class QueryCalls(SharedQueryCalls):
     """What a client does with queries."""
 
     parts: Parts
+    call_seconds: float
 
+    @bounded
     def submit_query(
         self,
         text: str,
@@ -47,6 +50,7 @@ class QueryCalls(SharedQueryCalls):
         payload = {"text": text, "collection": collection, "filters": filters, "timeout_s": timeout, "job_id": job_id}
         return self.parts.queries.submit(parse_request(QueryRequest, {**payload, **choices}))
 
+    @bounded
     def result(self, job_id: str) -> Job:
         """Return a job as it is now; its `result` is there once its state is `done`.
 
@@ -63,6 +67,7 @@ class QueryCalls(SharedQueryCalls):
         """
         return self.parts.jobs.wait(job_id, timeout)
 
+    @bounded
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, and return it as it then is: one that had ended stays as it was.
 
@@ -73,6 +78,7 @@ class QueryCalls(SharedQueryCalls):
         self.parts.jobs.finish(job_id, JobState.CANCELLED, at=self.parts.stores.clock.now(), error=error)
         return self.result(job_id)
 
+    @bounded
     def why(self, job_id: str, document_id: str) -> Explanation:
         """Say what became of a document in the answer to a query: which stage it did not pass, with the numbers.
 

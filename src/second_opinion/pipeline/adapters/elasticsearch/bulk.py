@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.errors import cause, from_status, store_errors
+from second_opinion.pipeline.time_budget import left
 from second_opinion.schemas.errors import OpinionError
 
 SLICE_BYTES: Final = 16 * 1024 * 1024
@@ -76,7 +77,7 @@ def _run_slice(connection: Connection, index: str, actions: Sequence[Action], re
     outcomes = _send(connection, index, actions, require_alias)
     for pause in PAUSES:
         busy = [place for place, outcome in enumerate(outcomes) if outcome.status in BUSY]
-        if not busy:
+        if not busy or left(pause) < pause:
             break
         time.sleep(pause)
         again = _send(connection, index, [actions[place] for place in busy], require_alias)

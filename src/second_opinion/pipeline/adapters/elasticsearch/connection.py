@@ -7,6 +7,8 @@ from typing import Final
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import Elasticsearch
 
+from second_opinion.pipeline.adapters.elasticsearch.timed import TimedNode, TimedTransport
+
 READ_RETRIES: Final = 2
 CONNECTIONS: Final = 32
 
@@ -19,7 +21,7 @@ class ConnectionOptions:
         urls: One or more URLs of the same cluster.
         password: With `username`; or `api_key` instead of both.
         ca_certs: CA file for TLS; the system's when left out.
-        timeout: Seconds that one request may take.
+        timeout: Seconds that one request may take, its tries included.
     """
 
     urls: tuple[str, ...]
@@ -61,4 +63,6 @@ def _client(options: ConnectionOptions) -> Elasticsearch:
         connections_per_node=CONNECTIONS,
         max_retries=0,
         retry_on_timeout=False,
+        node_class=TimedNode,
+        transport_class=TimedTransport,
     )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.errors import cause, store_errors
+from second_opinion.pipeline.time_budget import left
 from second_opinion.schemas.errors import StoreUnavailable
 
 AT_ONCE: Final = 1_000
@@ -34,7 +35,7 @@ def _get(connection: Connection, index: str, ids: Sequence[str]) -> list[Mapping
         problems = [item["error"] for item in items if _is_unreadable(item)]
         if not problems:
             break
-        if pause is None:
+        if pause is None or left(pause) < pause:
             raise StoreUnavailable(f"Elasticsearch cannot read from {index}: {cause(problems[0])}")
         time.sleep(pause)
     return [item for item in items if item.get("found")]

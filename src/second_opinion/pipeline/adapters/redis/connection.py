@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Final
 
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
 from redis import exceptions as driver
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from second_opinion.pipeline.adapters.redis.timed import TIMED, TimedPool, TimedRedis
 from second_opinion.schemas.errors import InternalError, JobStoreUnavailable, OpinionError
 
 MAX_CONNECTIONS: Final = 32
@@ -34,10 +35,10 @@ def connect(url: str, *, timeout: float, decode: bool = True) -> Redis:
 
     Args:
         url: Redis database, such as `redis://127.0.0.1:6379/1`.
-        timeout: Seconds for connecting, for each reply, and for a free connection of the pool.
+        timeout: Seconds that a command may take: a free connection of the pool, connecting, and the reply.
         decode: Whether values are text; False for those that are compressed.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = TimedPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=timeout,
@@ -49,7 +50,8 @@ def connect(url: str, *, timeout: float, decode: bool = True) -> Redis:
         # One more try on a connection that the server has closed in the meantime; a timeout is not waited for twice.
         retry=Retry(NoBackoff(), 1, supported_errors=(driver.ConnectionError,)),
     )
-    return Redis(connection_pool=pool)
+    pool.connection_class = TIMED.get(pool.connection_class, pool.connection_class)
+    return TimedRedis(connection_pool=pool)
 
 
 def script(client: Redis, name: str) -> Script:

@@ -16,6 +16,7 @@ from second_opinion.pipeline.adapters.redis.connection import redis_errors
 from second_opinion.pipeline.adapters.redis.keys import Keys
 from second_opinion.pipeline.adapters.redis.waiter import JobNews
 from second_opinion.pipeline.ports import Clock, JobStore
+from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.base import SCHEMA_VERSION
 from second_opinion.schemas.errors import ErrorInfo, InternalError, JobStoreUnavailable, UnknownJob
 from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Step
@@ -28,6 +29,8 @@ LIVE_MARGIN_SECONDS: Final = 86_400.0
 SCRIPTS: Final = ("create", "begin", "renew", "release", "requeue", "finish")
 REREAD_SECONDS: Final = 15.0
 RETRY_READ_SECONDS: Final = 2.0
+LAST_LOOK_SECONDS: Final = 0.75
+"""What the last look of a waiter may take beyond its time."""
 PROGRESS_CHARACTERS: Final = 4_000
 
 
@@ -312,7 +315,8 @@ class _Look:
         """Read the job. Unless the waiting is over, it is to be read again after `pause` seconds, or when woken."""
         left = self._until - time.monotonic()
         try:
-            job = self._jobs.get(self._job_id)
+            with within(max(0.0, left) + LAST_LOOK_SECONDS):
+                job = self._jobs.get(self._job_id)
         except JobStoreUnavailable:
             if self.job is None or left <= 0.0:
                 raise
