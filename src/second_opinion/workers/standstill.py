@@ -1,14 +1,15 @@
 """Whether a thread stands still: its Python code has not moved on, because one call into native code does not return.
 
 A thread that waits for another one, or on a connection, is not meant: the other one is watched as well, and every call
-to a server has a timeout.
+to a server has a timeout. A loop that does nothing but sleep in a frame of its own looks like a standstill; no task has
+one that may last.
 """
 
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-WAITING: Final = frozenset({"threading.py", "socket.py", "ssl.py"})
+WAITING: Final = frozenset({"threading.py", "selectors.py", "socket.py", "ssl.py"})
 """Where the interpreter's own code, and the driver of Redis, wait for somebody else."""
 
 
