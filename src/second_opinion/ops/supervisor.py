@@ -26,7 +26,6 @@ CALM_SECONDS: Final = 0.5
 WORKER_GRACE_SECONDS: Final = 45.0
 WORKER_SILENCE_SECONDS: Final = 120.0
 FRESH_SECONDS: Final = 60.0
-BACKGROUND_ROLES: Final = frozenset({"extract", "index", "maintenance"})
 LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 LOG_CHECK_SECONDS: Final = 30.0
 
@@ -165,13 +164,10 @@ def gateway_spec(port: int, plan: StackPlan, state: StateFolder) -> PartSpec:
 
 def worker_spec(role: str, name: str, plan: StackPlan, state: StateFolder) -> PartSpec:
     """Return how to run one worker of `role` under the part name `name`."""
-    polite = ("nice", "-n", "10") if role in BACKGROUND_ROLES else ()
-    return own_process(name, ["worker", "--role", role], plan, state, before=polite)
+    return own_process(name, ["worker", "--role", role], plan, state)
 
 
-def own_process(
-    name: str, arguments: list[str], plan: StackPlan, state: StateFolder, *, before: tuple[str, ...] = ()
-) -> PartSpec:
+def own_process(name: str, arguments: list[str], plan: StackPlan, state: StateFolder) -> PartSpec:
     """Return how to run a command of this program as a part that says by a file that it does its work.
 
     It inherits the caller's environment; what names a server in it gives way to this stack's own.
@@ -188,7 +184,7 @@ def own_process(
     setting = ["env", *(f"{key}={value}" for key, value in variables.items())]
     return PartSpec(
         name=name,
-        command=[*setting, *before, sys.executable, "-m", "second_opinion.gateway", *arguments],
+        command=[*setting, sys.executable, "-m", "second_opinion.gateway", *arguments],
         log=state.log_file(name),
         folder=state.root,
         ready=lambda: is_fresh(ready_file),

@@ -46,6 +46,8 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     # Celery warns of pickle when it runs as root; nothing here accepts pickle.
     warnings.filterwarnings("ignore", module=r"celery\.platforms")
     spec = ROLES[role]
+    if spec.gives_way:
+        give_way(settings.index_nice)
     app = make_app(settings)
     watchdog = Watchdog(_limits(settings))
     register(app, role, settings, TaskRunner(watchdog, leave=os._exit))
@@ -62,6 +64,15 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     signal.signal(signal.SIGTERM, _leave)
     watchdog.start(runs_tasks=spec.pool == "threads")
     app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings)))
+
+
+def give_way(niceness: int) -> None:
+    """Let this process, and all threads that it starts from now on, come after others on the machine.
+
+    One that was started nicer stays so: only root may take that back.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def _hold_apart(app: Celery, spec: RoleSpec, settings: Settings) -> None:

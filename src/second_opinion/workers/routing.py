@@ -17,21 +17,23 @@ class RoleSpec:
         pool: Celery's worker pool. Threads share one copy of a model; prefork isolates what may crash.
         beat: True when the role also sends the periodic tasks.
         holds: True when its messages are nowhere else, so that what a lost worker held has to be given back.
+        gives_way: True when nobody waits for it, so that whatever else the machine does comes first.
     """
 
     queue: str
     pool: Literal["threads", "prefork"]
     beat: bool = False
     holds: bool = False
+    gives_way: bool = False
 
 
 ROLES: Final[dict[Role, RoleSpec]] = {
     "intake": RoleSpec(queue="intake", pool="threads", holds=True),
-    "extract": RoleSpec(queue="extract", pool="prefork"),
-    "index": RoleSpec(queue="index", pool="threads"),
+    "extract": RoleSpec(queue="extract", pool="prefork", gives_way=True),
+    "index": RoleSpec(queue="index", pool="threads", gives_way=True),
     "retrieve": RoleSpec(queue="retrieve", pool="threads"),
     "rerank": RoleSpec(queue="rerank", pool="threads"),
-    "maintenance": RoleSpec(queue="maintenance", pool="prefork", beat=True),
+    "maintenance": RoleSpec(queue="maintenance", pool="prefork", beat=True, gives_way=True),
 }
 
 ACCEPT: Final = "opinion.accept"

@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     max_redis_share: float = Field(default=0.8, gt=0.0, le=1.0)
     """Share of Redis's `maxmemory` beyond which nothing is taken in; a Redis without one has no such bound."""
 
+    index_nice: int = Field(default=10, ge=0, le=19)
+    """Niceness of workers for whom nobody waits (extract, index, maintenance): queries come first on a machine that all
+    share. 0 lets all be equal."""
     worker_threads: int = Field(default=8, ge=1, le=256)
     """Tasks that a worker with a thread pool runs at once."""
     task_limit_seconds: Seconds = 600.0
