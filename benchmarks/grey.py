@@ -11,14 +11,14 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from record import environment_of, write_result  # noqa: E402
-from tests.faults.grey import Grey, behind_gates  # noqa: E402
+from tests.faults.grey import behind_gates  # noqa: E402
 from tests.servers.gate import FAULTS  # noqa: E402
 
 from second_opinion.ops.stack import LocalStack  # noqa: E402
@@ -56,17 +56,8 @@ def main() -> None:
     holds = all(one.holds and one.works_again <= AGAIN_SECONDS for one in found)
     deadlines = {"call": CALL_SECONDS, "wait": WAIT_SECONDS}
     result = {**taken_on, "seconds": options.seconds, "latency": options.latency, "deadlines": deadlines}
-    write_result("grey", {**result, "holds": holds, "faults": list(map(told_of, found))})
+    write_result("grey", {**result, "holds": holds, "faults": [one.figures() for one in found]})
     sys.exit(0 if holds else 1)
-
-
-def told_of(one: Grey) -> dict[str, object]:
-    """Return what came of a fault, with the figures that stand for all calls."""
-    answers = {ended for calls in one.calls.values() for ended in calls}
-    ends = {ended: sum(calls[ended] for calls in one.calls.values()) for ended in sorted(answers)}
-    whole = asdict(one)
-    whole["works_again"] = round(one.works_again, 2)
-    return {**whole, "calls_made": sum(ends.values()), "ends": ends, "latest_of_all": max(one.latest.values())}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -75,6 +75,19 @@ class Grey:
     def holds(self) -> bool:
         """Whether nothing went otherwise than promised, as far as the calls go."""
         return not (self.late or self.wrong or self.refused)
+
+    def figures(self) -> dict[str, Any]:
+        """Return all of it, and what stands for all calls together."""
+        # Not `asdict`: it copies a Counter as if it were a list of pairs.
+        whole = {one.name: getattr(self, one.name) for one in fields(self)}
+        ends = sum(self.calls.values(), Counter[str]())
+        return {
+            **whole,
+            "works_again": round(self.works_again, 2),
+            "calls_made": ends.total(),
+            "ends": ends,
+            "latest_of_all": max(self.latest.values()),
+        }
 
 
 class Patient:

@@ -3,12 +3,14 @@
 The long form is `./do bench grey`: 30 seconds of each.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import Servers
-from tests.faults.grey import Patient, behind_gates
+from tests.faults.grey import Grey, Patient, behind_gates
 from tests.faults.storm import QUICK
 from tests.servers.gate import FAULTS
 
@@ -39,3 +41,12 @@ def test_calls_end_in_time_and_everything_works_again(patient: Patient, server: 
     # A fault that nothing met, or calls that nobody made, would prove nothing.
     assert found.suffered > 0
     assert all(found.calls.values())
+
+
+def test_what_came_of_a_fault_can_be_kept() -> None:
+    """The long form ends in a file, and a call that was late makes it one that does not hold."""
+    found = Grey("redis", "cut", 1.0, calls={"wait": Counter(answered=2)}, latest={"wait": -0.5})
+    assert found.holds
+    found.late.append("wait: 3.00 s beyond its deadline, answered")
+    assert not found.holds
+    assert json.loads(json.dumps(found.figures()))["ends"] == {"answered": 2}
