@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from second_opinion.schemas.access import NewKey
-from tests.acceptance.conftest import System
+from tests.acceptance.conftest import System, redis_database
 from tests.browser.conftest import CHILDREN, Visit, Visitor
 from tests.integration.http.conftest import Served, serving
 from tests.servers.gate import Gate
@@ -36,9 +36,9 @@ def redis_gate(stack: System) -> Iterator[Gate]:
 @pytest.fixture
 def behind_gate(stack: System, redis_gate: Gate) -> Iterator[Served]:
     """A gateway whose Redis can go away. Tests ask for it before their visitor, so that it outlives the visits."""
-    database = stack.environment["OPINION_JOBS_URL"].rsplit("/", 1)[1]
-    redis = f"{redis_gate.url.replace('http', 'redis')}/{database}"
-    urls = dict.fromkeys(("OPINION_BROKER_URL", "OPINION_JOBS_URL", "OPINION_CACHE_URL"), redis)
+    names = ("OPINION_BROKER_URL", "OPINION_JOBS_URL", "OPINION_CACHE_URL")
+    databases = {name: int(stack.environment[name].rsplit("/", 1)[1]) for name in names}
+    urls = {name: redis_database(redis_gate.url, number) for name, number in databases.items()}
     with serving(replace(stack, environment={**stack.environment, **urls})) as made:
         yield made
 

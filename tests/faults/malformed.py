@@ -10,6 +10,7 @@ from second_opinion.workers.routing import (
     EXTRACT,
     INDEX,
     RECONCILE,
+    REMAKE,
     RERANK,
     RETRIEVE,
     SUBMIT_QUERY,
@@ -18,7 +19,7 @@ from second_opinion.workers.routing import (
 
 DEEP: Final = 200
 LONG: Final = 20_000
-TASKS: Final = (ACCEPT, SUBMIT_QUERY, EXTRACT, INDEX, RETRIEVE, RERANK, RECONCILE, SWEEP)
+TASKS: Final = (ACCEPT, SUBMIT_QUERY, EXTRACT, INDEX, REMAKE, RETRIEVE, RERANK, RECONCILE, SWEEP)
 ENDED: Final = ("task_done", "task_failed")
 GARBAGE: Final[tuple[bytes, ...]] = (
     b"xxx",
@@ -69,6 +70,7 @@ class Payloads:
             SUBMIT_QUERY: lambda: {"query": {"text": "Which note?", "job_id": f"fuzz-{self._rng.randrange(10**9)}"}},
             EXTRACT: lambda: {"document": ref},
             INDEX: lambda: {"documents": [ref]},
+            REMAKE: lambda: {"collection": "default", "index": "nothing", "keys": ["k"]},
             RETRIEVE: lambda: {"job_id": "nobody-knows-it"},
             RERANK: lambda: {"job_id": "nobody-knows-it", "waits": 0, "usage": []},
             RECONCILE: dict,

@@ -56,8 +56,8 @@ def keeping(channel: type[Any]) -> type[Any]:
             try:
                 item = _reply(self)
                 # The next look is at all queues, but for the wait that follows a look in vain.
-                self._found_nothing = not item and not self._found_nothing
-                if not item:
+                self._found_nothing = item is None and not self._found_nothing
+                if item is None:
                     raise Empty
                 _pass_on(self, item, self._taken_from)
             finally:

@@ -206,15 +206,15 @@ def test_what_is_taken_and_in_hands_already_comes_back_once(bench: Bench) -> Non
 
 def test_what_is_no_message_goes_back_as_it_is(bench: Bench) -> None:
     """Whoever takes it next counts it and leaves it; the rescue does not stumble over it."""
-    for item in (b"\xff\xfe", b"[1]", b'{"properties": {}}'):
+    for item in (b"", b"\xff\xfe", b"[1]", b'{"properties": {}}'):
         redis.Redis.from_url(bench.url).rpush("taken.intake:gone", item)
     bench.hands.live("intake:gone", DEAD)
-    assert bench.hands.give_back() == Returned(restored=3)
-    assert bench.waiting() == 3
+    assert bench.hands.give_back() == Returned(restored=4)
+    assert bench.waiting() == 4
     bench.send("sound")
     (message,) = bench.hold(holder_name("intake"), ALIVE)
     assert message.payload[0] == [{"name": "sound"}]
-    assert bench.client.hgetall(UNREADABLE) == {"intake": "3"}
+    assert bench.client.hgetall(UNREADABLE) == {"intake": "4"}
 
 
 @pytest.mark.parametrize("priority", [0, 4, 9])
