@@ -27,6 +27,7 @@ from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.hands import RedisHands
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
+from second_opinion.pipeline.adapters.redis.requests import RedisRequestBook
 from second_opinion.pipeline.adapters.redis.scores import RedisScores
 from second_opinion.pipeline.adapters.redis.workers import RedisWorkers
 from second_opinion.pipeline.admission import Admission, Bounds
@@ -66,7 +67,7 @@ Pulse = Callable[[], Guard]
 """Called in the thread of some work; returns what is called whenever that work shows that it goes on."""
 
 CACHE_TIMEOUT: Final = 0.5
-"""Seconds that asking the cache may take: a query waits for it."""
+"""Seconds that asking the cache, or sharing a count, may take."""
 
 REGISTER_TIMEOUT: Final = 1.0
 """Seconds that a worker's sign of life may take: its consumer stands still meanwhile."""
@@ -226,6 +227,12 @@ def open_workers(settings: Settings) -> RedisWorkers:
     """Return the register of workers in Redis."""
     client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, REGISTER_TIMEOUT))
     return RedisWorkers(client, clock=SystemClock(), namespace=settings.index_prefix)
+
+
+def open_request_book(settings: Settings) -> RedisRequestBook:
+    """Return the count of callers' requests that all gateways share."""
+    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, CACHE_TIMEOUT))
+    return RedisRequestBook(client, clock=SystemClock(), namespace=settings.index_prefix)
 
 
 def open_webhook_sender(settings: Settings) -> WebhookSender:

@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     gateway_hosts: str = ""
     """Further names, separated by commas, by which a gateway on loopback may be called; a proxy's, for example."""
     gateway_requests_per_minute: int = Field(default=0, ge=0, le=1_000_000)
-    """Requests a minute that a key may make of one gateway process; 0 is without limit."""
+    """Requests a minute that a key may make, of all gateways together; 0 is without limit."""
     gateway_max_body_bytes: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
     """Largest body of a request, and largest line of a batch."""
     webhook_allow_private: bool = False

@@ -3,14 +3,17 @@
 import asyncio
 import dataclasses
 import json
+import socket
+import time
 from collections.abc import AsyncIterator
+from statistics import median
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from second_opinion.gateway.http import limits
-from second_opinion.gateway.http.limits import RateLimit
-from second_opinion.schemas.errors import BrokerUnavailable, RateLimited
+from second_opinion.schemas.errors import BrokerUnavailable
 from second_opinion.schemas.queues import QueueFigures
 from tests.acceptance.conftest import System
 from tests.integration.http.conftest import GatewayRig, gateway_on
@@ -71,24 +74,41 @@ async def test_a_key_is_held_to_its_rate_and_others_are_not(bare_system: System)
             assert (await api.get("/healthz")).status_code == 200
 
 
-def test_a_bucket_fills_again_with_time() -> None:
-    """Exactly as fast as it says, and never above its room."""
-    now = 100.0
-    limit = RateLimit(120, lambda: now)
-    for _ in range(20):
-        limit.take("a")
-    with pytest.raises(RateLimited) as caught:
-        limit.take("a")
-    assert caught.value.retry_after == pytest.approx(0.5)
-    now += 0.5
-    limit.take("a")
-    with pytest.raises(RateLimited):
-        limit.take("a")
-    now += 3_600.0
-    for _ in range(20):
-        limit.take("a")
-    with pytest.raises(RateLimited):
-        limit.take("a")
+async def test_a_rate_holds_over_all_gateways(bare_system: System) -> None:
+    """What one gateway let in is used up at the other, too; it is not let in twice, and comes back with time."""
+    async with (
+        gateway_on(bare_system, gateway_requests_per_minute=60) as first,
+        gateway_on(bare_system, gateway_requests_per_minute=60) as second,
+    ):
+        token = first.key("query").token
+        async with first.caller(token) as here, second.caller(token) as there:
+            began = time.monotonic()
+            assert [(await here.get("/v1/about")).status_code for _ in range(10)] == [200] * 10
+            await asyncio.sleep(0.5)
+            let_in = 10
+            while time.monotonic() < began + 6.0:
+                for caller in (there, here):
+                    let_in += (await caller.get("/v1/about")).status_code == 200
+                await asyncio.sleep(0.05)
+            elapsed = time.monotonic() - began
+    # Ten at once, one a second, and what each may have let in before it heard of the other.
+    assert 13 <= let_in <= 10 + elapsed + 2
+
+
+async def test_without_redis_each_gateway_holds_keys_to_their_rate(bare_system: System) -> None:
+    """Its own count goes on, and no request waits for a server that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = SecretStr(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        choices = {"gateway_requests_per_minute": 60, "jobs_url": away}
+        async with gateway_on(bare_system, **choices) as gateway, gateway.caller(gateway.key("query").token) as api:
+            took, statuses = [], []
+            for _ in range(14):
+                began = time.perf_counter()
+                statuses.append((await api.get("/v1/about")).status_code)
+                took.append(time.perf_counter() - began)
+    assert statuses[:10] == [200] * 10
+    assert 429 in statuses
+    assert median(took) < 0.2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_every_key_is_on_the_page() -> None:
         *(keys.job("ID"), keys.candidates("ID"), keys.submitted, keys.deadline, keys.finished, keys.waiting),
         keys.leased,
         keys.holders,
-        *(keys.breaker("NAME"), keys.rate("NAME"), keys.usage("DAY")),
+        *(keys.breaker("NAME"), keys.rate("NAME"), keys.usage("DAY"), keys.requests("KEY")),
         *(keys.scores("MODEL", "QUERY"), keys.recent_scores, keys.score_sizes),
     ):
         assert f"\n| `{key}` |" in PAGE

@@ -19,12 +19,13 @@ from second_opinion.gateway.http.limits import BodyLimits, RateLimits
 from second_opinion.gateway.http.metrics import Metrics
 from second_opinion.gateway.http.observing import Observing
 from second_opinion.gateway.http.problems import EVERYWHERE, Problem, answers, install
+from second_opinion.gateway.http.rates import RateDesk
 from second_opinion.gateway.http.request_id import RequestIds
 from second_opinion.gateway.http.rerank import RerankDesk
 from second_opinion.gateway.http.routes import ROUTERS
 from second_opinion.gateway.http.webhooks import WebhookDesk, webhook_desk
 from second_opinion.gateway.parts import Parts, connect
-from second_opinion.workers.bootstrap import gateway_rerankers, open_webhook_sender
+from second_opinion.workers.bootstrap import gateway_rerankers, open_request_book, open_webhook_sender
 from second_opinion.workers.settings import Settings
 
 SUMMARY: Final = "Retrieval that has to be right: a calibrated second opinion, a relevance floor, honest refusals."
@@ -69,7 +70,8 @@ def make_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _living(held: Gateway) -> AsyncIterator[None]:
-    async with opened(held), webhook_desk(held).running():
+    rates: RateDesk = held.more["rates"]
+    async with opened(held), webhook_desk(held).running(), rates.running():
         yield
 
 
@@ -83,6 +85,7 @@ def _gateway(settings: Settings, parts: Parts) -> Gateway:
         settings=settings, client=client, keys=Keyring(read, parts.stores.clock), rerank=rerank_desk(settings)
     )
     held.more["webhooks"] = WebhookDesk(held, open_webhook_sender(settings))
+    held.more["rates"] = RateDesk(settings.gateway_requests_per_minute, open_request_book(settings))
     return held
 
 

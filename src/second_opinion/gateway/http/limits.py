@@ -1,8 +1,6 @@
 """How much, how slowly and how often a caller may send."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -10,14 +8,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from second_opinion.gateway.http.access import is_public, principal_of
 from second_opinion.gateway.http.context import gateway
-from second_opinion.schemas.errors import BodyTooLarge, BodyTooSlow, OpinionError, RateLimited
+from second_opinion.gateway.http.rates import RateDesk
+from second_opinion.schemas.errors import BodyTooLarge, BodyTooSlow, OpinionError
 
 SILENCE_SECONDS: Final = 30.0
 """How long a caller may send nothing in the middle of a body."""
 STREAMED: Final = frozenset({"/v1/documents/batch"})
 """Bodies without an end of their own: what reads them bounds each line and holds only a few."""
-BURST: Final = 10
-"""A key may use up the requests of so many seconds at once."""
 
 
 class BodyLimits:
@@ -87,61 +84,18 @@ class _Body:
         return message
 
 
-@dataclass(slots=True)
-class Bucket:
-    """Requests that a key may still make, and when (in seconds of a clock that only goes forward) that was so."""
-
-    tokens: float
-    at: float
-
-
-class RateLimit:
-    """A token bucket for each key, in this process alone: a second gateway counts for itself.
-
-    Args:
-        per_minute: Requests a minute.
-        now: Seconds of a clock that only goes forward.
-    """
-
-    def __init__(self, per_minute: int, now: Callable[[], float]) -> None:
-        self._rate = per_minute / 60.0
-        self._room = max(1.0, self._rate * BURST)
-        self._now = now
-        self._buckets: dict[str, Bucket] = {}
-
-    def take(self, key: str) -> None:
-        """Count one request.
-
-        Raises:
-            RateLimited: If none is left; it says when there will be one.
-        """
-        now = self._now()
-        bucket = self._buckets.setdefault(key, Bucket(self._room, now))
-        bucket.tokens = min(self._room, bucket.tokens + (now - bucket.at) * self._rate)
-        bucket.at = now
-        if bucket.tokens < 1.0:
-            raise RateLimited(
-                f"this key may make {self._rate * 60:.0f} requests a minute",
-                retry_after=(1.0 - bucket.tokens) / self._rate,
-            )
-        bucket.tokens -= 1.0
-
-
 class RateLimits:
     """ASGI middleware: holds each key to its rate; behind the door, so that keys are known ones."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._limit: RateLimit | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and not is_public(scope["path"]):
             connection = HTTPConnection(scope)
-            per_minute = gateway(connection).settings.gateway_requests_per_minute
-            if per_minute:
-                self._limit = self._limit or RateLimit(per_minute, asyncio.get_running_loop().time)
-                self._limit.take(principal_of(connection).id)
+            rates: RateDesk = gateway(connection).more["rates"]
+            rates.take(principal_of(connection).id)
         await self._app(scope, receive, send)
 
 

@@ -52,6 +52,7 @@ from second_opinion.pipeline.ports.providers import (
     Breaker,
     BreakerState,
     RateLimit,
+    RequestBook,
     UsageBook,
 )
 from second_opinion.pipeline.ports.texts import (
@@ -102,6 +103,7 @@ __all__ = [
     "PassageReader",
     "QueryReader",
     "RateLimit",
+    "RequestBook",
     "Reranker",
     "RerankerSpec",
     "ScoreCache",

@@ -1,6 +1,6 @@
 """What stands between workers and a provider of scores: breaker, rate limit, and the book of what it cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -73,3 +73,22 @@ class RateLimit(Protocol):
 
     def take(self, name: str, per_minute: float) -> float:
         """Take one call and return 0.0, or return the seconds until one can be taken."""
+
+
+class RequestBook(Protocol):
+    """Requests of keys, counted over all gateways. It never raises."""
+
+    def spend(self, used: Mapping[str, int], *, per_minute: float, room: float) -> dict[str, float]:
+        """Take requests off the keys that made them, and return what is left of each.
+
+        Args:
+            used: Requests by key.
+            per_minute: How fast what is left grows again.
+            room: How far it grows. What is left may be below 0 when gateways let in more than there was.
+
+        Returns:
+            Nothing when it cannot be told.
+        """
+
+    def close(self) -> None:
+        """Give the connections back."""

@@ -129,9 +129,9 @@ async def create(
 ) -> Response:
     """Register an address. It is told of queries to the collection that are asked from now on, wherever that is.
 
-    What other processes ask counts within five seconds. Each request carries `Webhook-Id` and `Webhook-Signature: t=MOMENT,v1=HEX`, where HEX is the HMAC-SHA256 of
-    `MOMENT.BODY` under the secret. An address that does not answer with 2xx is tried again for a day; the same may
-    arrive twice, under one `Webhook-Id`.
+    What other processes ask counts within five seconds. Each request carries `Webhook-Id` and `Webhook-Signature:
+    t=MOMENT,v1=HEX`, where HEX is the HMAC-SHA256 of `MOMENT.BODY` under the secret. An address that does not answer
+    with 2xx is tried again for a day; the same may arrive twice, under one `Webhook-Id`.
     """
     principal.enter(given.collection)
     check_url(given.url, allow_private=held.settings.webhook_allow_private)

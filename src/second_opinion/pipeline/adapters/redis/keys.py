@@ -16,6 +16,7 @@
                                         Or the `refusal` of the last call. Lives an hour from the last failure, a day
                                         from the refusal; gone with the first success.
     opinion:rate:NAME           hash    calls left to a reranker this minute, and at, when they were counted.
+    opinion:requests:KEY        hash    tokens: requests that an API key may still make, and at, when they were counted.
     opinion:usage:DAY           hash    what rerankers have cost on a day (in UTC), by NAME:requests, NAME:search_units,
                                         NAME:tokens and NAME:unusable. Lives 400 days.
     opinion:scores:MODEL:QUERY  hash    raw scores that a reranker gave the passages of a query, by hash of the
@@ -56,6 +57,10 @@ class Keys:
     def rate(self, name: str) -> str:
         """Return the key of a reranker's rate limit."""
         return f"{self.namespace}:rate:{name}"
+
+    def requests(self, key: str) -> str:
+        """Return the key of the requests that an API key, by its id, may still make."""
+        return f"{self.namespace}:requests:{key}"
 
     def usage(self, day: str) -> str:
         """Return the key of what rerankers cost on a day, a date such as `2026-02-03`."""
