@@ -125,6 +125,18 @@ PROMISES = (
         "tests/integration/query/test_full.py",
     ),
     Promise(
+        "A call ends in time, with a right answer or a typed error; no query is refused because a part was down",
+        "latency, silence, resets, slow closes, answers that are cut off or trickle in, on the way to either server",
+        "tests/faults/test_grey.py",
+        "grey",
+    ),
+    Promise(
+        "A flood of documents does not starve queries",
+        "ten times as many documents beside a steady stream of queries",
+        "tests/faults/test_flood.py",
+        "flood",
+    ),
+    Promise(
         "The same holds for every order of events that a scheduler can make",
         "crashes at every external call, messages lost, doubled and reordered, by seed",
         "tests/simulation/test_simulation.py",
@@ -264,6 +276,33 @@ def _told_malformed(result: Mapping[str, Any]) -> str:
     )
 
 
+def _told_grey(result: Mapping[str, Any]) -> str:
+    faults = result["faults"]
+    calls, latest = sum(one["calls_made"] for one in faults), max(one["latest_of_all"] for one in faults)
+    late, wrong, refused = (sum(len(one[name]) for one in faults) for name in ("late", "wrong", "refused"))
+    again = max(one["works_again"] for one in faults)
+    return (
+        f"{result['date']}: {len(faults)} faults of {result['seconds']:g} s, {calls:,} calls: at the latest "
+        f"{latest:+.2f} s from the deadline, too late {late}, wrong or untyped {wrong}; queries refused {refused}; "
+        f"everything worked again within {again:.1f} s"
+    )
+
+
+def _told_flood(result: Mapping[str, Any]) -> str:
+    calm, flood = result["calm"], result["flood"]
+    ratios = "; ".join(
+        f"p{percent} {calm['seconds'][f'p{percent}']:.2f} s without, {flood['seconds'][f'p{percent}']:.2f} s with: "
+        f"{one['value']:.2f} times (95 %: {one['low']:.2f} to {one['high']:.2f})"
+        for percent in (50, 95)
+        for one in [result[f"p{percent}_ratio"]]
+    )
+    return (
+        f"{result['date']}: {calm['queries']} and {flood['queries']} queries, {len(calm['failed'] + flood['failed'])} "
+        f"failed; {calm['documents_sent_a_second']} and {flood['documents_sent_a_second']} documents/s; {ratios}; "
+        f"load of the machine before: {result['load_before'][0]}"
+    )
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
@@ -272,9 +311,9 @@ def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
 `./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
-`./do bench deaf_workers`, `./do bench soak` and `./do bench malformed`. Abandoned work is sent again to the front of
-its queue, before all that waits (`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to
-the back.
+`./do bench deaf_workers`, `./do bench soak`, `./do bench grey`, `./do bench flood` and `./do bench malformed`.
+Abandoned work is sent again to the front of its queue, before all that waits
+(`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
 """
 
 
@@ -286,6 +325,8 @@ _TELLERS = {
     "soak": _told_soak,
     "deaf_workers": _told_deaf_workers,
     "malformed": _told_malformed,
+    "grey": _told_grey,
+    "flood": _told_flood,
 }
 
 

@@ -1,6 +1,7 @@
 """The Python client for asyncio: the same calls, awaited. Waiting for a job takes no thread."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -8,10 +9,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
+from second_opinion.gateway.calls import MARGIN_SECONDS
 from second_opinion.gateway.client import Client, DocumentLike, result_of
 from second_opinion.gateway.parts import Parts
 from second_opinion.gateway.protocol import OpinionClient
 from second_opinion.gateway.watching import Settled
+from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.chunk import ChunkHit
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, CollectionRecord, ReindexAction, ReindexStatus
 from second_opinion.schemas.document import DocumentStatus, Receipt
@@ -165,15 +168,20 @@ class AsyncClient:
 
         When the task that waits is cancelled, so is the job, unless it has an id of the caller's own: others may wait.
         """
-        job = await self.submit_query(text, timeout=timeout, **options)
+        until = time.monotonic() + timeout
+        job = await self._run(self._submit_within, text, timeout, options)
         try:
-            ended = await self.wait(job.job_id, timeout=timeout + 1.0)
+            ended = await self.wait(job.job_id, timeout=max(0.0, until - time.monotonic()) + MARGIN_SECONDS)
         except asyncio.CancelledError:
             if options.get("job_id") is None:
                 # In a thread that nobody waits for: whoever cancels is not to be kept by a slow server.
                 self._threads.submit(self._give_up, job.job_id)
             raise
         return result_of(ended)
+
+    def _submit_within(self, text: str, timeout: float, options: Mapping[str, Any]) -> Job:
+        with within(timeout):
+            return self._client.submit_query(text, timeout=timeout, **options)
 
     def _give_up(self, job_id: str) -> None:
         with suppress(OpinionError):
