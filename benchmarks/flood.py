@@ -22,6 +22,7 @@ from tests.faults.own_system import OwnSystem  # noqa: E402
 from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 MOST_RATIO = 1.25
+USUAL = Rates()
 
 
 def main() -> None:
@@ -29,10 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30.0, help="of a phase")
-    parser.add_argument("--queries", type=float, default=Rates.queries, help="a second")
-    parser.add_argument("--candidates", type=int, default=Rates.candidates)
-    parser.add_argument("--calm", type=float, default=Rates.calm, help="documents a second")
-    parser.add_argument("--flood", type=float, default=Rates.flood, help="documents a second")
+    parser.add_argument("--queries", type=float, default=USUAL.queries, help="a second")
+    parser.add_argument("--candidates", type=int, default=USUAL.candidates)
+    parser.add_argument("--calm", type=float, default=USUAL.calm, help="documents a second")
+    parser.add_argument("--flood", type=float, default=USUAL.flood, help="documents a second")
     parser.add_argument("--documents", type=int, default=400, help="searchable before it begins")
     parser.add_argument("--nice", type=int, default=10, help="niceness of workers that nobody waits for")
     parser.add_argument("--name", default="flood", help="of the result")
