@@ -8,7 +8,7 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,10 +42,10 @@ class Rates:
         candidates: Passages that are reranked for a query.
     """
 
-    queries: float = 1.0
-    calm: float = 3.0
-    flood: float = 30.0
-    candidates: int = 20
+    queries: float = 2.0
+    calm: float = 2.0
+    flood: float = 20.0
+    candidates: int = 10
 
 
 @dataclass(slots=True)
@@ -55,8 +55,10 @@ class Phase:
     Attributes:
         latencies: Seconds of each query, from when it was due.
         stages: Milliseconds of each query, by stage, as its result tells them.
-        documents: How many were sent, and how many of them were searchable when it ended.
+        sent: Documents that were.
+        indexed: How many of them were searchable when it ended.
         failed: Queries that were not answered, with why.
+        cpu: Processor seconds by who used them meanwhile.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Phase:
     indexed: int = 0
     seconds: float = 0.0
     failed: list[str] = field(default_factory=list)
+    cpu: dict[str, float] = field(default_factory=dict)
 
 
 class River:
@@ -76,10 +79,14 @@ class River:
         rates: What is asked of it.
         documents: How many there are before anything is measured.
         seed: Of the texts and questions; none is asked twice, since its scores would be known.
+        cpu: Tells the processor seconds that everybody has used so far.
     """
 
-    def __init__(self, client: Client, rates: Rates, *, documents: int, seed: int = 0) -> None:
+    def __init__(
+        self, client: Client, rates: Rates, *, documents: int, seed: int = 0, cpu: Callable[[], dict[str, float]] = dict
+    ) -> None:
         self._client = client
+        self._cpu = cpu
         self._rates = rates
         self._random = random.Random(seed)  # noqa: S311 - has to be repeatable
         self._made = 0
@@ -90,18 +97,19 @@ class River:
             client.query(self._question(), floor=0.0, candidates=rates.candidates)
 
     def phase(self, kind: str, seconds: float) -> Phase:
-        """Ask and send for so many seconds; return once all of it is answered and searchable."""
+        """Ask and send for so many seconds, calmly or not; return once all of it is answered and searchable."""
         found, over = Phase(kind), threading.Event()
         rate = self._rates.calm if kind == CALM else self._rates.flood
         receipts: list[Receipt] = []
         sender = threading.Thread(target=self._send, args=(rate, over, receipts), daemon=True)
-        begun = time.monotonic()
+        begun, cpu = time.monotonic(), self._cpu()
         with ThreadPoolExecutor(64) as pool:
             sender.start()
             asked = list(self._ask(pool, found, begun + seconds))
             over.set()
             sender.join()
             found.seconds = time.monotonic() - begun
+            found.cpu = {name: used - cpu[name] for name, used in self._cpu().items()}
             found.sent, found.indexed = len(receipts), len(receipts) - self._pending(receipts)
             for one in asked:
                 one.result()
@@ -156,12 +164,12 @@ class River:
         return self._random.choice(words)
 
 
-def figures(phases: Sequence[Phase]) -> dict[str, Any]:
-    """Return the percentiles of both kinds of phase, and their ratios with 95 % intervals, rounds resampled."""
-    kinds = {kind: [one for one in phases if one.kind == kind] for kind in (CALM, FLOOD)}
-    told = {kind: _told(found) for kind, found in kinds.items()}
-    calm, flood = ([one.latencies for one in kinds[kind]] for kind in (CALM, FLOOD))
-    return {**told, **{f"p{percent}_ratio": _ratio(flood, calm, percent) for percent in (50, 95)}}
+def figures(phases: Sequence[Phase], flood: str = FLOOD) -> dict[str, Any]:
+    """Return the percentiles of calm and one kind of flood, and their ratios with 95 % intervals, rounds resampled."""
+    calm, floods = ([one for one in phases if one.kind == kind] for kind in (CALM, flood))
+    over, under = ([one.latencies for one in found] for found in (floods, calm))
+    ratios = {f"p{percent}_ratio": _ratio(over, under, percent) for percent in (50, 95)}
+    return {CALM: _told(calm), FLOOD: _told(floods), **ratios}
 
 
 def _told(phases: Sequence[Phase]) -> dict[str, Any]:
@@ -180,6 +188,7 @@ def _told(phases: Sequence[Phase]) -> dict[str, Any]:
         "stages_p95_milliseconds": {
             name: round(float(np.percentile(found, 95)), 1) for name, found in stages.items() if found
         },
+        "cores_used": {name: round(sum(one.cpu[name] for one in phases) / seconds, 2) for name in phases[0].cpu},
         "documents_sent_a_second": round(sum(one.sent for one in phases) / seconds, 1),
         "documents_searchable_a_second": round(sum(one.indexed for one in phases) / seconds, 1),
     }
