@@ -44,7 +44,8 @@ class Recovery:
 
     Attributes:
         threads: How many threads did the fault.
-        seconds: From the moment at which the last of them did until the next piece of work of that role was finished.
+        seconds: From the moment at which the last of them did until the first piece of work of that role that was begun
+            after it was finished.
         started_again: Whether the supervisor had to start the worker again.
     """
 
@@ -79,7 +80,8 @@ class Patient:
         broke = self._broke()
         if len(broke) < self._wanted:
             return None
-        finished = next((at for at in self._finished() if at > broke[-1]), None)
+        # What had begun before may be finished by whoever is left; that is not to work again.
+        finished = next((ended for begun, ended in self._done() if begun > broke[-1]), None)
         if finished is None:
             return None
         again = self._worker.starts > self._starts
@@ -100,12 +102,14 @@ class Patient:
         except FileNotFoundError:
             return []
 
-    def _finished(self) -> Iterator[float]:
+    def _done(self) -> Iterator[tuple[float, float]]:
+        """Yield when each piece of work was begun and finished (Unix seconds)."""
         with self._worker.log_file.open("rb") as log:
             log.seek(self._log_begins)
             for line in log.read().decode("utf-8", "replace").splitlines():
                 if f'"{TASKS[self.role]}"' in line and '"task_done"' in line and (told := _read(line)):
-                    yield datetime.fromisoformat(told["timestamp"]).timestamp()
+                    ended = datetime.fromisoformat(told["timestamp"]).timestamp()
+                    yield ended - told["milliseconds"] / 1_000, ended
 
 
 class Hospital:
