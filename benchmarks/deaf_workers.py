@@ -9,7 +9,6 @@ of work of that role that was finished, the start of a new worker included.
 
 import argparse
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults.faulty_worker import FAULTS  # noqa: E402
 from tests.faults.hospital import hospital  # noqa: E402
 
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 from second_opinion.workers.routing import ROLES  # noqa: E402
 
 LONGEST = 30.0
@@ -35,13 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     taken_on, found = environment_of(sys.argv), []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url))
         made = stack.enter_context(hospital(folder, url, {}))
         for fault in options.faults:
             for role in ROLES:

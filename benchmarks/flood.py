@@ -11,7 +11,6 @@ of the one before is searchable.
 import argparse
 import os
 import sys
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,12 +21,12 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from system import elasticsearch_cpu  # noqa: E402
 from tests.faults.flood import CALM, FLOOD, Phase, Rates, River, figures  # noqa: E402
 from tests.faults.own_system import OwnSystem  # noqa: E402
 
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 from second_opinion.workers.bootstrap import open_connection  # noqa: E402
 
 MOST_RATIO = 1.25
@@ -79,13 +78,7 @@ def main() -> None:
     kinds: list[tuple[str, int | None]] = [(f"flood at {one}", one) for one in compared] or [(FLOOD, None)]
     phases = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url))
         flooded = Flooded(OwnSystem(folder, url, name="flood"), options, stack)
         for number in range(options.rounds):
             order = [(CALM, None), *kinds]

@@ -9,7 +9,6 @@ afterwards everything works again within 30 seconds.
 
 import argparse
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults.grey import behind_gates  # noqa: E402
 from tests.servers.gate import FAULTS  # noqa: E402
-
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 AGAIN_SECONDS = 30.0
 WAIT_SECONDS = 5.0
@@ -40,13 +38,7 @@ def main() -> None:
     faults = {**FAULTS, "latency": replace(FAULTS["latency"], delay=options.latency)}
     found = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url))
         told = {"call_timeout": f"{CALL_SECONDS:g}"}
         patient = stack.enter_context(behind_gates(folder, url, told, wait_seconds=WAIT_SECONDS))
         for server in SERVERS:

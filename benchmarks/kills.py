@@ -9,7 +9,6 @@ queries with that ledger. With `--redis-forgets` only Redis is killed, and loses
 
 import argparse
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults import shelf  # noqa: E402
 from tests.faults.storm import REDIS, USUAL, Outcome, Plan, Storm  # noqa: E402
-
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 LONGEST_RESCUE = 60.0
 
@@ -67,13 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     plan, taken_on = plan_of(options), environment_of(sys.argv)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}, progress=say).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url, progress=say))
         outcome = Storm(plan, folder, url, say).run()
     name = "redis_lost" if options.redis_forgets else "kills"
     told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome)}

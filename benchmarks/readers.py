@@ -8,7 +8,6 @@ versions of a document, none shows a deleted one, or an older one after a newer,
 
 import argparse
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,11 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults.own_system import OwnSystem  # noqa: E402
 from tests.faults.readers import CHUNK_TOKENS, Library  # noqa: E402
 
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 from second_opinion.workers.embedders import open_embedder  # noqa: E402
 
 
@@ -36,13 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     taken_on = environment_of(sys.argv)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url))
         system = OwnSystem(folder, url, told={"chunk_tokens": CHUNK_TOKENS}, name="readers")
         client = stack.enter_context(system.running())
         library = Library(

@@ -11,7 +11,6 @@ keys and memory, are sampled every 10 seconds. Results and cached scores live fo
 import argparse
 import statistics
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults.own_system import OwnSystem  # noqa: E402
 from tests.faults.soak import Asked, Soak, ended_late, growing  # noqa: E402
 
-from second_opinion.ops.stack import LocalStack  # noqa: E402
 from second_opinion.workers.routing import ROLES  # noqa: E402
 
 TOLD = {"result_ttl": "60", "rerank_cache_ttl": "60", "sweep_grace_seconds": "60"}
@@ -95,13 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     taken_on = environment_of(sys.argv)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="second-opinion-")))
-        folder.chmod(0o755)
-        url = options.elasticsearch_url
-        if url is None:
-            servers = LocalStack(folder / "servers", elasticsearch_port=0, redis_port=0)
-            stack.callback(servers.down)
-            url = servers.up({}, progress=say).elasticsearch_url
+        folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url, progress=say))
         system = OwnSystem(folder, url, told=TOLD, name="soak")
         client = stack.enter_context(system.running())
         found = run(Soak(system, client), options)
