@@ -63,7 +63,7 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     # Celery installs its own handlers later; until then a signal must still end the start.
     signal.signal(signal.SIGTERM, _leave)
     watchdog.start(runs_tasks=spec.pool == "threads")
-    app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings)))
+    app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings), settings.log_level))
 
 
 def give_way(niceness: int) -> None:
@@ -133,7 +133,7 @@ def _concurrency(role: Role, spec: RoleSpec, settings: Settings) -> int:
     return settings.worker_threads if spec.pool == "threads" else PREFORK_PROCESSES[role]
 
 
-def _arguments(role: Role, spec: RoleSpec, concurrency: int) -> list[str]:
+def _arguments(role: Role, spec: RoleSpec, concurrency: int, log_level: str) -> list[str]:
     arguments = [
         "--quiet",
         "worker",
@@ -143,7 +143,8 @@ def _arguments(role: Role, spec: RoleSpec, concurrency: int) -> list[str]:
         f"--hostname={role}.{os.getpid()}@%h",
         "--without-gossip",
         "--without-mingle",
-        "--loglevel=INFO",
+        # Celery sets the root logger's level to this.
+        f"--loglevel={log_level}",
     ]
     return [*arguments, "--beat"] if spec.beat else arguments
 
