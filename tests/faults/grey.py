@@ -7,7 +7,7 @@ may fail, but must never be refused because a part was down; and afterwards ever
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -53,6 +53,7 @@ class Grey:
         late: Calls that ended too late, with the seconds.
         wrong: Answers that were not right, and errors that were not typed.
         queries: Jobs by their end.
+        patient: Those by their end that had begun before the fault and had time to live through it.
         refused: Jobs that were refused.
         works_again: Seconds after the fault until a document and a query had passed through everything.
         stall: Longest time for which the machine let nothing of this process run.
@@ -67,6 +68,7 @@ class Grey:
     late: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     queries: Counter[str] = field(default_factory=Counter)
+    patient: Counter[str] = field(default_factory=Counter)
     refused: list[str] = field(default_factory=list)
     works_again: float = 0.0
     stall: float = 0.0
@@ -123,8 +125,7 @@ class Patient:
         """Let a fault last for so many seconds while every call is made over and over; return what came of it."""
         found, gate = Grey(server, name, seconds), self._gates[server]
         self._asked, self._taken_in = [], self._known.job_id
-        for _ in range(RUNNING):
-            self._submit_query()
+        patient = [self._submitted(WORKS.question(work)) for work in range(RUNNING)]
         over = threading.Event()
         callers = [_Caller(name, call, deadline, found, over) for name, (call, deadline) in self._calls().items()]
         pulse = threading.Thread(target=_feel, args=(found, over), daemon=True)
@@ -142,7 +143,8 @@ class Patient:
             one.join(SETTLE_SECONDS)
             if one.is_alive():
                 found.late.append(f"{one.name} hangs")
-        self._count_queries(found)
+        self._count_queries(found, self._asked, found.queries)
+        self._count_queries(found, patient, found.patient)
         return found
 
     def _calls(self) -> dict[str, tuple[Call, float]]:
@@ -187,9 +189,11 @@ class Patient:
         listed = {one.document_id for one in self._client.documents()}
         assert {shelf.name(work) for work in range(len(WORKS))} <= listed, listed
 
+    def _submitted(self, question: str) -> str:
+        return self._client.submit_query(question, timeout=SETTLE_SECONDS, **CHOICES).job_id
+
     def _ask(self) -> Job:
-        job = self._client.submit_query(WORKS.question(0), timeout=SETTLE_SECONDS, **CHOICES)
-        return self._client.wait(job.job_id, timeout=SETTLE_SECONDS)
+        return self._client.wait(self._submitted(WORKS.question(0)), timeout=SETTLE_SECONDS)
 
     def _tend(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
@@ -223,15 +227,14 @@ class Patient:
         assert job.result is not None, job.error
         assert job.result.outcome is Outcome.ANSWERED
 
-    def _count_queries(self, found: Grey) -> None:
-        for job_id in self._asked:
+    def _count_queries(self, found: Grey, asked: Sequence[str], ends: Counter[str]) -> None:
+        for job_id in asked:
             try:
                 job = self._client.wait(job_id, timeout=SETTLE_SECONDS)
             except OpinionError as problem:
-                found.queries[problem.code] += 1
+                ends[problem.code] += 1
                 continue
-            end = job.result.outcome.value if job.result else job.error.code if job.error else job.state.value
-            found.queries[end] += 1
+            ends[job.result.outcome.value if job.result else job.error.code if job.error else job.state.value] += 1
             if job.result is not None and job.result.outcome is not Outcome.ANSWERED:
                 found.refused.append(f"query {job_id}: {job.result.sentence}")
 

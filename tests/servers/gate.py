@@ -136,9 +136,11 @@ class Gate:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         one = _Passing(writer, far_writer)
         self._passing.add(one)
-        await asyncio.gather(
-            self._pump(reader, far_writer, self._ask(one)), self._pump(far_reader, writer, self._answer(one))
-        )
+        # Cancelled when the gate goes: Python 3.11 tells that of a connection's task as if it were an error.
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(
+                self._pump(reader, far_writer, self._ask(one)), self._pump(far_reader, writer, self._answer(one))
+            )
         self._passing.discard(one)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: "_Way") -> None:
