@@ -253,17 +253,16 @@ def _told_deaf_workers(result: Mapping[str, Any]) -> str:
 
 def _told_soak(result: Mapping[str, Any]) -> str:
     deploy, soak = result["deploy"], result["soak"]
-    grows = ", ".join(
-        f"{name} {one['per_hour']:+.2g} ± {one['standard_error']:.2g} an hour"
-        for name, one in soak["slopes_per_hour"].items()
-        if name in soak["growing"]
-    )
+    slopes = soak["slopes_per_hour"]
+    grows = ", ".join(soak["growing"]) or "nothing by more than 5 % an hour"
+    name = max((one for one in slopes if one.endswith("resident MB")), key=lambda one: float(slopes[one]["per_hour"]))
+    fastest = f"{name} {slopes[name]['per_hour']:+.1f} ± {slopes[name]['standard_error']:.1f} an hour"
     return (
         f"{result['date']}: {deploy['workers_replaced']} workers replaced in {deploy['minutes']:g} min, failed queries "
         f"{deploy['queries']['failed']} of {deploy['queries']['answered'] + deploy['queries']['failed']:,}; "
         f"{soak['minutes']:g} min at {result['share']:.0%} of {result['capacity_per_second']} queries/s: failed "
         f"{soak['queries']['failed']} of {soak['queries']['answered'] + soak['queries']['failed']:,}; "
-        f"growing: {grows or 'nothing'}"
+        f"growing: {grows}; fastest: {fastest}"
     )
 
 
