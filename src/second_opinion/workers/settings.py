@@ -159,8 +159,8 @@ class Settings(BaseSettings):
     task_limit_seconds: Seconds = 600.0
     """How long a task may run before its worker is ended and the work handed on."""
     stall_seconds: Seconds = 15.0
-    """How long one inference, one file's extraction, a query without a sign of life, or native code that lets nothing
-    else run may take before its worker is ended; above every timeout."""
+    """How long one inference, one file's extraction, a query without a sign of life, or any other call into native code
+    may take before its worker is ended; above every timeout."""
     deaf_seconds: Seconds = 20.0
     """How long messages may wait beside an idle worker that takes none, before it is ended."""
     shutdown_grace_seconds: Seconds = 30.0
