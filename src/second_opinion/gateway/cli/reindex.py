@@ -26,7 +26,7 @@ FAILED: Final = 1
 @click.option("--no-wait", is_flag=True, help="Begin, and return at once.")
 @with_session
 def reindex(session: Session, *, collection: str, hold: bool, leave_behind: bool, no_wait: bool, **steps: bool) -> int:
-    r"""Move a collection to a new index: another embedding model, chunker or mapping.
+    r"""Move a collection to another model, chunker or mapping, under load.
 
     \b
     The new index is made by the settings as they are now, from what was sent, beside the old one
