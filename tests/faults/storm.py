@@ -142,6 +142,7 @@ class Storm:
             raging = time.monotonic()
             self._rage(watch)
             calm = time.monotonic()
+            self._let_write([one for one in callers if isinstance(one, Writer)])
             for one in callers:
                 one.stop()
             self._settle(observer, watch)
@@ -233,6 +234,14 @@ class Storm:
             time.sleep(min(0.25, left))
             for worker in self.workers.values():
                 worker.tend()
+
+    def _let_write(self, writers: list[Writer]) -> None:
+        """Wait until as much was written as there are works: on a slow machine the kills may be over sooner."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < until:
+            if sum(one.counts["editions"] for one in writers) >= len(self._plan.works):
+                return
+            self._sleep(0.5)
 
     def _settle(self, observer: Observer, watch: RescueWatch) -> None:
         """Wait until nothing moves any more, as long as something does."""
