@@ -14,19 +14,13 @@ from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.makers import Maker, Makers
+from second_opinion.pipeline.ingest.portions import DocumentWork, EmbeddedPiece, Part, Piece, SeenCollections
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ingest.vectors import PassageVector, VectorSource
+from second_opinion.pipeline.ingest.vectors import VectorSource
 from second_opinion.pipeline.ingest.written import WrittenTo, indexed_chunk
-from second_opinion.pipeline.ports import Chunker, CollectionStore, Embedder, Guard, no_guard
-from second_opinion.schemas.chunk import Chunk, passage_text
-from second_opinion.schemas.collection import CollectionRecord
-from second_opinion.schemas.document import (
-    ContentRecord,
-    DocumentRef,
-    Metadata,
-    WriteSet,
-    field_type,
-)
+from second_opinion.pipeline.ports import Chunker, Embedder, Guard, no_guard
+from second_opinion.schemas.chunk import passage_text
+from second_opinion.schemas.document import ContentRecord, DocumentRef
 from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
 
 log = structlog.get_logger(__name__)
@@ -58,88 +52,12 @@ class WorkReport:
 
 
 @dataclass(slots=True)
-class _Part:
-    """One document's chunks by one maker, and the indices that get them."""
-
-    maker: Maker
-    indices: tuple[str, ...]
-    chunks: list[Chunk]
-    attempted: int = 0
-
-
-@dataclass(slots=True)
-class _Job:
-    """One document in work."""
-
-    held: Held
-    content: ContentRecord
-    write_set: str
-    parts: list[_Part]
-
-    @property
-    def count(self) -> int:
-        """Chunks of the maker that has the most."""
-        return max(len(part.chunks) for part in self.parts)
-
-    def sets(self) -> dict[str, WriteSet]:
-        """The sets as they are once all chunks are written."""
-        return {index: WriteSet(write_set=self.write_set, chunks=len(part.chunks)) for index, part in self._places()}
-
-    def attempted_sets(self) -> dict[str, WriteSet]:
-        """The sets as far as anything of them may have been written."""
-        return {index: WriteSet(write_set=self.write_set, chunks=part.attempted) for index, part in self._places()}
-
-    def _places(self) -> Iterator[tuple[str, _Part]]:
-        return ((index, part) for part in self.parts for index in part.indices)
-
-
-_Piece = tuple[_Job, _Part, Chunk]
-
-
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    """One chunk with its vector."""
-
-    job: _Job
-    part: _Part
-    chunk: Chunk
-    vector: PassageVector
-
-
-class _Collections:
-    """The collections of one message's documents, each asked for once.
-
-    A look for each document was a third of what this thread does beside the model.
-    """
-
-    def __init__(self, store: CollectionStore) -> None:
-        self._store = store
-        self._found: dict[str, CollectionRecord] = {}
-        self._registered: set[tuple[str, str, str | None]] = set()
-
-    def ready_for(self, name: str, metadata: Metadata) -> CollectionRecord:
-        """Return a collection in which these fields can be filtered on.
-
-        Raises:
-            OpinionError: As `CollectionStore.get` and `register_fields` do.
-        """
-        record = self._found.get(name)
-        if record is None:
-            record = self._found[name] = self._store.get(name)
-        fields = {(name, each, field_type(each, value)) for each, value in metadata.items()}
-        if not fields <= self._registered:
-            self._store.register_fields(name, metadata)
-            self._registered |= fields
-        return record
-
-
-@dataclass(slots=True)
 class _Run:
     """One message in work: all it holds, so that every lease is kept alive while another document is worked on."""
 
     held: list[Held]
     guard: Guard
-    collections: _Collections
+    collections: SeenCollections
     chunks: int = 0
     reused: int = 0
 
@@ -199,7 +117,7 @@ class Indexing:
 
     def _index(self, refs: Sequence[DocumentRef], guard: Guard, *, alone: bool) -> WorkReport:
         held = self._leases.take(refs, extraction=False, alone=alone)
-        run = _Run(held, guard, _Collections(self._stores.collections))
+        run = _Run(held, guard, SeenCollections(self._stores.collections))
         with self._committer.working():
             try:
                 for group in messages([one.record for one in held], self._policy):
@@ -227,7 +145,7 @@ class Indexing:
             self._leases.let_go(held, problem)
 
     def _index_group(self, run: _Run, held: Sequence[Held]) -> None:
-        jobs: list[_Job] = []
+        jobs: list[DocumentWork] = []
         try:
             jobs += self._prepared(run, held)
             self._write_all(run, jobs)
@@ -242,7 +160,7 @@ class Indexing:
         self._committer.commit([Written(job.held, job.sets()) for job in ready])
         run.chunks += sum(job.count for job in ready if job.held.ending is Ending.DONE)
 
-    def _prepared(self, run: _Run, held: Sequence[Held]) -> Iterator[_Job]:
+    def _prepared(self, run: _Run, held: Sequence[Held]) -> Iterator[DocumentWork]:
         refs = [one.ref for one in held]
         contents = self._stores.contents.get(refs)
         bytes_only = [ref for ref, content in contents.items() if content.text is None]
@@ -258,23 +176,23 @@ class Indexing:
             except Exception as problem:  # noqa: BLE001 - any failure is this document's alone
                 self._leases.end_badly([(one, problem)])
 
-    def _chunked(self, run: _Run, held: Held, content: ContentRecord | None, extracted: str | None) -> _Job:
+    def _chunked(self, run: _Run, held: Held, content: ContentRecord | None, extracted: str | None) -> DocumentWork:
         text = extracted if content is None or content.text is None else content.text
         if content is None or text is None:
             raise ContentMissing(f"what was sent for document {held.record.document_id!r} is missing")
         collection = run.collections.ready_for(held.record.collection, content.metadata)
         kind, title = content.media_type, content.title
         parts = [
-            _Part(
+            Part(
                 maker,
                 indices,
                 maker.chunker.chunk(text, media_type=kind, title=title, guard=lambda: self._beat(run)),
             )
             for maker, indices in self._makers.of(collection, collection.writing)
         ]
-        return _Job(held, content, held.write_set, parts)
+        return DocumentWork(held, content, held.write_set, parts)
 
-    def _write_all(self, run: _Run, jobs: Sequence[_Job]) -> None:
+    def _write_all(self, run: _Run, jobs: Sequence[DocumentWork]) -> None:
         pending = (
             (job, part, chunk) for job in jobs for part in job.parts for chunk in part.chunks if job.held.ending is None
         )
@@ -284,7 +202,7 @@ class Indexing:
             for index in dict.fromkeys(index for one in embedded for index in one.part.indices):
                 self._write(index, [one for one in embedded if index in one.part.indices])
 
-    def _embedded(self, run: _Run, portion: Sequence[_Piece]) -> list[_Embedded]:
+    def _embedded(self, run: _Run, portion: Sequence[Piece]) -> list[EmbeddedPiece]:
         """Embed a portion at once; if that fails, each document by itself, so that the culprit fails alone."""
         alive = [piece for piece in portion if piece[0].held.ending is None]
         if not alive:
@@ -300,18 +218,18 @@ class Indexing:
                 return []
         return [one for job in jobs for one in self._embedded(run, [piece for piece in alive if piece[0] is job])]
 
-    def _embed(self, run: _Run, portion: Sequence[_Piece]) -> list[_Embedded]:
-        embedded: list[_Embedded] = []
+    def _embed(self, run: _Run, portion: Sequence[Piece]) -> list[EmbeddedPiece]:
+        embedded: list[EmbeddedPiece] = []
         for maker in {id(part.maker): part.maker for _, part, _ in portion}.values():
             pieces = [piece for piece in portion if piece[1].maker is maker]
             texts = [passage_text(job.content.title, chunk.headings, chunk.text) for job, _, chunk in pieces]
             indices = {index for _, part, _ in pieces for index in part.indices}
             found = self._vectors.vectors(maker, texts, indices, lambda: self._beat(run))
             run.reused += found.reused
-            embedded += [_Embedded(*piece, vector) for piece, vector in zip(pieces, found.rows, strict=True)]
+            embedded += [EmbeddedPiece(*piece, vector) for piece, vector in zip(pieces, found.rows, strict=True)]
         return embedded
 
-    def _write(self, index: str, embedded: Sequence[_Embedded]) -> None:
+    def _write(self, index: str, embedded: Sequence[EmbeddedPiece]) -> None:
         alive = [one for one in embedded if one.job.held.ending is None]
         now = self._stores.clock.now()
         chunks = [
@@ -342,7 +260,7 @@ class Indexing:
             raise Stopped(reason) from reason
         self._leases.renew_due(run.held)
 
-    def _discard(self, job: _Job) -> None:
+    def _discard(self, job: DocumentWork) -> None:
         try:
             remove_sets(self._stores.chunks, job.held.record.key, job.attempted_sets())
         except OpinionError as problem:
