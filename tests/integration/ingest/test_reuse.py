@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from second_opinion.pipeline.ingest.work import VECTOR_DECIMALS
+from second_opinion.pipeline.ingest.vectors import VECTOR_DECIMALS
 from second_opinion.schemas.errors import StoreUnavailable
 from second_opinion.testing.ingest import Failing, IngestRig
 from tests.integration.ingest.conftest import Bench
