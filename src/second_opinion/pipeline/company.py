@@ -4,10 +4,13 @@ When a worker ends, everything that it had in its hands is suspect, and one culp
 runs alone: if the process ends again, only that one was there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition
-from typing import Any
+from typing import Any, TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 class Company:
@@ -22,6 +25,19 @@ class Company:
         self._together = 0
         self._is_alone = False
         self._want_alone = 0
+
+    def work_off(
+        self, others: Sequence[ItemT], suspects: Sequence[ItemT], work: Callable[[Sequence[ItemT], bool], ResultT]
+    ) -> list[ResultT]:
+        """Do some work with others around, at once, and each suspect alone; `work` hears which it is."""
+        results: list[ResultT] = []
+        if others:
+            with self.together():
+                results.append(work(others, False))  # noqa: FBT003 - as it is declared
+        for suspect in suspects:
+            with self.alone():
+                results.append(work([suspect], True))  # noqa: FBT003 - likewise
+        return results
 
     @contextmanager
     def together(self) -> Iterator[None]:

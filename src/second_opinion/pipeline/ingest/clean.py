@@ -29,6 +29,14 @@ def remove_sets(chunks: ChunkIndex, key: str, sets: Mapping[str, WriteSet]) -> N
             chunks.delete(index, [chunk_id(key, written.write_set, ordinal) for ordinal in ordinals])
 
 
+def discard_sets(chunks: ChunkIndex, key: str, sets: Mapping[str, WriteSet]) -> None:
+    """Remove write sets that nobody will commit; what cannot be removed now is left to the sweeper."""
+    try:
+        remove_sets(chunks, key, sets)
+    except OpinionError as problem:
+        log.info("chunks_left_for_the_sweeper", key=key, error=problem.code)
+
+
 def remove_leftovers(stores: Stores, changes: Sequence[tuple[DocumentRecord | None, DocumentRecord]]) -> None:
     """Remove what records pointed to before they were changed and no longer point to.
 

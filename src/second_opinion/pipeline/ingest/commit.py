@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-import structlog
-
-from second_opinion.pipeline.ingest.clean import remove_leftovers, remove_sets
+from second_opinion.pipeline.ingest.clean import discard_sets, remove_leftovers
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.schemas.document import DocumentRecord, DocumentState, WriteSet
 from second_opinion.schemas.errors import OpinionError
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +166,7 @@ class GroupCommitter:
         return [one for one in documents if not problems.keys() & one.sets.keys()]
 
     def _discard(self, document: Written) -> None:
-        try:
-            remove_sets(self._stores.chunks, document.held.record.key, document.sets)
-        except OpinionError as problem:
-            log.info("chunks_left_for_the_sweeper", key=document.held.record.key, error=problem.code)
+        discard_sets(self._stores.chunks, document.held.record.key, document.sets)
 
 
 def committed(record: DocumentRecord, sets: Mapping[str, WriteSet], now: float) -> DocumentRecord:

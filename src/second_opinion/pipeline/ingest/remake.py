@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Final
 
-import structlog
-
 from second_opinion.pipeline.company import Company
-from second_opinion.pipeline.ingest.clean import remove_sets
+from second_opinion.pipeline.ingest.clean import discard_sets
 from second_opinion.pipeline.ingest.leases import DEADLINE, SERVERS_AWAY
 from second_opinion.pipeline.ingest.makers import Maker, Makers
+from second_opinion.pipeline.ingest.sent import Sent, SentTexts
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ingest.vectors import VectorSource
 from second_opinion.pipeline.ingest.written import WrittenTo, indexed_chunk
@@ -21,11 +20,9 @@ from second_opinion.pipeline.ports import Guard, Seen, Swap, no_guard
 from second_opinion.schemas.chunk import Chunk, passage_text, write_set_id
 from second_opinion.schemas.collection import CollectionRecord
 from second_opinion.schemas.document import ContentRecord, DocumentRecord, Remake, WriteSet
-from second_opinion.schemas.errors import ContentMissing, ErrorInfo, InternalError, OpinionError
+from second_opinion.schemas.errors import ErrorInfo, InternalError, OpinionError
 
 CONFLICT_ROUNDS: Final = 5
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +85,20 @@ class Remaking:
         order = _Order(record, index, maker, guard)
         seen = self._stores.documents.get(keys)
         suspects = [key for key in keys if key in seen and attempt_of(seen[key].record, index).attempts]
-        counts: list[Remade] = []
-        if others := [key for key in keys if key not in suspects]:
-            with self._company.together():
-                counts.append(self._remake(order, others))
-        for key in suspects:
-            with self._company.alone():
-                counts.append(self._remake(order, [key]))
+        others = [key for key in keys if key not in suspects]
+        counts = self._company.work_off(others, suspects, lambda some, _: self._remake(order, some))
         return Remade(*(sum(each) for each in zip(*map(astuple, counts), strict=True)))
 
     def _remake(self, order: "_Order", keys: Sequence[str]) -> Remade:
         begun = self._begin(order.index, keys)
         refs = [ref for one in begun if (ref := one.record.committed_ref) is not None]
-        contents = self._stores.contents.get(refs)
-        texts = {ref: one.text for ref, one in self._stores.contents.get_texts(refs).items()}
+        sent = SentTexts(self._stores.contents, refs)
         ready: list[_Written] = []
         failed: list[tuple[Seen, ErrorInfo]] = []
         for seen in begun:
-            ref = seen.record.committed_ref
-            content, extracted = (contents.get(ref), texts.get(ref)) if ref else (None, None)
             try:
                 order.guard()
-                ready.append(self._write(order, seen, content, extracted))
+                ready.append(self._write(order, seen, sent.of(seen.record.committed_ref, seen.record)))
             except MemoryError:
                 raise
             except OpinionError as problem:
@@ -131,14 +120,11 @@ class Remaking:
         begun = self._stores.documents.swap([Swap(_begun(one.record, index), one) for one in left])
         return [one for one in begun if one is not None]
 
-    def _write(self, order: "_Order", seen: Seen, content: ContentRecord | None, extracted: str | None) -> _Written:
-        record, index, guard = seen.record, order.index, order.guard
-        text = extracted if content is None or content.text is None else content.text
-        if content is None or text is None:
-            raise ContentMissing(f"what was sent for document {record.document_id!r} is missing")
+    def _write(self, order: "_Order", seen: Seen, sent: Sent) -> _Written:
+        record, content, index, guard = seen.record, sent.content, order.index, order.guard
         self._stores.collections.register_fields(record.collection, content.metadata)
         kind, title = content.media_type, content.title
-        chunks = order.maker.chunker.chunk(text, media_type=kind, title=title, guard=guard)
+        chunks = order.maker.chunker.chunk(sent.text, media_type=kind, title=title, guard=guard)
         made = WriteSet(write_set=_write_set(record, index, self._stores.ids.new()), chunks=len(chunks))
         began = self._stores.clock.now()
         try:
@@ -146,7 +132,7 @@ class Remaking:
                 guard()
                 self._write_slice(order, record, content, chunks[start : start + self._policy.slice_chunks], made)
         except BaseException:
-            self._discard(record.key, index, made)
+            discard_sets(self._stores.chunks, record.key, {index: made})
             raise
         return _Written(seen, made, began)
 
@@ -167,26 +153,21 @@ class Remaking:
         if not ready:
             return 0
         self._stores.chunks.refresh(index)
-        done, pending = 0, list(ready)
+        # The sweeper takes a set that is old and not committed for an orphan.
+        oldest = self._stores.clock.now() - self._policy.grace_seconds / 2
+        pending = [one for one in ready if one.began > oldest]
+        lost, done = [one for one in ready if one.began <= oldest], 0
         for _ in range(CONFLICT_ROUNDS):
-            # The sweeper takes a set that is old and not committed for an orphan.
-            oldest = self._stores.clock.now() - self._policy.grace_seconds / 2
-            results = self._stores.documents.swap(
-                [Swap(_committed(one, index), one.seen) for one in pending if one.began > oldest]
-            )
-            done += sum(result is not None for result in results)
-            lost = iter(results)
-            losers = [one for one in pending if one.began <= oldest or next(lost) is None]
+            results = self._stores.documents.swap([Swap(_committed(one, index), one.seen) for one in pending])
+            losers = [one for one, result in zip(pending, results, strict=True) if result is None]
+            done += len(pending) - len(losers)
             now = self._stores.documents.get([one.seen.record.key for one in losers]) if losers else {}
             pending = [replace(one, seen=now[one.seen.record.key]) for one in losers if _still(one, now, index)]
-            for one in losers:
-                if one.began <= oldest or not _still(one, now, index):
-                    self._discard(one.seen.record.key, index, one.written)
-            pending = [one for one in pending if one.began > oldest]
+            lost += [one for one in losers if not _still(one, now, index)]
             if not pending:
-                return done
-        for one in pending:
-            self._discard(one.seen.record.key, index, one.written)
+                break
+        for one in (*lost, *pending):
+            discard_sets(self._stores.chunks, one.seen.record.key, {index: one.written})
         return done
 
     def _note(self, index: str, failed: Sequence[tuple[Seen, ErrorInfo]]) -> None:
@@ -197,12 +178,6 @@ class Remaking:
             remake = Remake(index=index, attempts=attempts, error=error)
             swaps.append(Swap(seen.record.model_copy(update={"remake": remake}), seen))
         self._stores.documents.swap(swaps)
-
-    def _discard(self, key: str, index: str, made: WriteSet) -> None:
-        try:
-            remove_sets(self._stores.chunks, key, {index: made})
-        except OpinionError as problem:
-            log.info("chunks_left_for_the_sweeper", key=key, error=problem.code)
 
 
 @dataclass(frozen=True, slots=True)

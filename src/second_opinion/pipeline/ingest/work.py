@@ -6,24 +6,21 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from itertools import islice
 
-import structlog
-
 from second_opinion.pipeline.company import Company
-from second_opinion.pipeline.ingest.clean import remove_sets
+from second_opinion.pipeline.ingest.clean import discard_sets
 from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.enqueue import messages
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.makers import Maker, Makers
 from second_opinion.pipeline.ingest.portions import DocumentWork, EmbeddedPiece, Part, Piece, SeenCollections
+from second_opinion.pipeline.ingest.sent import Sent, SentTexts
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ingest.vectors import VectorSource
 from second_opinion.pipeline.ingest.written import WrittenTo, indexed_chunk
 from second_opinion.pipeline.ports import Chunker, Embedder, Guard, no_guard
 from second_opinion.schemas.chunk import passage_text
-from second_opinion.schemas.document import ContentRecord, DocumentRef
-from second_opinion.schemas.errors import ContentMissing, ErrorInfo, OpinionError
-
-log = structlog.get_logger(__name__)
+from second_opinion.schemas.document import DocumentRef
+from second_opinion.schemas.errors import ErrorInfo, OpinionError
 
 
 class Stopped(Exception):
@@ -106,13 +103,8 @@ class Indexing:
             StoreUnavailable: If Elasticsearch cannot be had. Nothing is lost: leases run out.
         """
         suspects = self._leases.suspects(refs)
-        reports: list[WorkReport] = []
-        if others := [ref for ref in refs if ref not in suspects]:
-            with self._company.together():
-                reports.append(self._index(others, guard, alone=False))
-        for ref in suspects:
-            with self._company.alone():
-                reports.append(self._index([ref], guard, alone=True))
+        others = [ref for ref in refs if ref not in suspects]
+        reports = self._company.work_off(others, suspects, lambda some, alone: self._index(some, guard, alone=alone))
         return WorkReport(*(sum(counts) for counts in zip(*map(astuple, reports), strict=True)))
 
     def _index(self, refs: Sequence[DocumentRef], guard: Guard, *, alone: bool) -> WorkReport:
@@ -161,32 +153,27 @@ class Indexing:
         run.chunks += sum(job.count for job in ready if job.held.ending is Ending.DONE)
 
     def _prepared(self, run: _Run, held: Sequence[Held]) -> Iterator[DocumentWork]:
-        refs = [one.ref for one in held]
-        contents = self._stores.contents.get(refs)
-        bytes_only = [ref for ref, content in contents.items() if content.text is None]
-        texts = {ref: extracted.text for ref, extracted in self._stores.contents.get_texts(bytes_only).items()}
+        sent = SentTexts(self._stores.contents, [one.ref for one in held])
         for one in held:
             self._beat(run)
             if one.ending is not None:
                 continue
             try:
-                yield self._chunked(run, one, contents.get(one.ref), texts.get(one.ref))
+                yield self._chunked(run, one, sent.of(one.ref, one.record))
             except (Stopped, MemoryError):
                 raise
             except Exception as problem:  # noqa: BLE001 - any failure is this document's alone
                 self._leases.end_badly([(one, problem)])
 
-    def _chunked(self, run: _Run, held: Held, content: ContentRecord | None, extracted: str | None) -> DocumentWork:
-        text = extracted if content is None or content.text is None else content.text
-        if content is None or text is None:
-            raise ContentMissing(f"what was sent for document {held.record.document_id!r} is missing")
+    def _chunked(self, run: _Run, held: Held, sent: Sent) -> DocumentWork:
+        content = sent.content
         collection = run.collections.ready_for(held.record.collection, content.metadata)
         kind, title = content.media_type, content.title
         parts = [
             Part(
                 maker,
                 indices,
-                maker.chunker.chunk(text, media_type=kind, title=title, guard=lambda: self._beat(run)),
+                maker.chunker.chunk(sent.text, media_type=kind, title=title, guard=lambda: self._beat(run)),
             )
             for maker, indices in self._makers.of(collection, collection.writing)
         ]
@@ -261,7 +248,4 @@ class Indexing:
         self._leases.renew_due(run.held)
 
     def _discard(self, job: DocumentWork) -> None:
-        try:
-            remove_sets(self._stores.chunks, job.held.record.key, job.attempted_sets())
-        except OpinionError as problem:
-            log.info("chunks_left_for_the_sweeper", key=job.held.record.key, error=problem.code)
+        discard_sets(self._stores.chunks, job.held.record.key, job.attempted_sets())

@@ -60,7 +60,8 @@ class DocumentStore(Protocol):
     def lacking(self, collection: str, index: str, *, after: str | None, limit: int) -> list[DocumentRecord]:
         """Return records of a collection with nothing committed in `index`, by document id, those behind `after`.
 
-        Those with nothing committed anywhere are among them, deleted ones are not. All written before are seen.
+        Those with nothing committed anywhere are among them, deleted ones are not. All that was written before the
+        first page was asked for is seen.
         """
 
     def count_committed(self, collection: str, index: str) -> int:

@@ -101,8 +101,9 @@ class ElasticsearchDocuments:
         return [one.record for one in self._search(filters, "document_id", limit, None)]
 
     def lacking(self, collection: str, index: str, *, after: str | None, limit: int) -> list[DocumentRecord]:
-        """Return records of a collection with nothing committed in `index`, those behind `after`; refreshes first."""
-        self._refresh()
+        """Return records of a collection with nothing committed in `index`; refreshes before the first page."""
+        if after is None:
+            self._refresh()
         others = [{"term": {"committed_in": index}}, {"term": {"state": DocumentState.DELETED.value}}]
         filters: list[dict[str, Any]] = [{"term": {"collection": collection}}, {"bool": {"must_not": others}}]
         return [one.record for one in self._search(filters, "document_id", limit, after)]
