@@ -1,6 +1,7 @@
 """What every store of traces does: the double and Elasticsearch."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +14,7 @@ from second_opinion.testing.traces import MemoryTraces, a_trace
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0
+DAYS_BEGUN = 5
 ALL = TraceScope()
 
 
@@ -207,6 +209,16 @@ def test_writing_goes_on_after_a_day_was_dropped(kept: Kept) -> None:
     kept.traces.drop(before=NOW + 2 * DAY)
     kept.write(a_trace("j2", 0.5, at=NOW))
     assert kept.traces.spread(ALL, [0.5]).floors[0].kept == 1
+
+
+def test_a_day_that_begins_right_now_is_read(kept: Kept) -> None:
+    """While the first trace of a day makes the day's index, whose shard has yet to start, readers wait for it."""
+    with ThreadPoolExecutor(1) as pool:
+        for day in range(DAYS_BEGUN):
+            written = pool.submit(kept.traces.write, [a_trace(f"j{day}", 0.5, at=NOW + day * DAY)])
+            while not written.done():
+                kept.traces.get(f"j{day}")
+            assert written.result() == [None]
 
 
 def test_the_traces_of_one_collection_are_forgotten(kept: Kept) -> None:

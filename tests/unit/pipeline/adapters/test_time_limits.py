@@ -64,11 +64,27 @@ def cut_off(data: bytes) -> Answer:
     return answer
 
 
+def whole(status: bytes, body: bytes) -> bytes:
+    """Return an answer with this status line's end and this body."""
+    head = HEAD.replace(b"200 OK", status).replace(b"length: 1000", b"length: %d" % len(body))
+    return head + b"\r\n" + body
+
+
+def waiting(times: int) -> Answer:
+    """Ask so many times to wait, then answer."""
+    answers = iter([whole(b"503 Service Unavailable", b'{"error": {"reason": "all shards failed"}}')] * times)
+
+    def answer(asked: socket.socket) -> None:
+        asked.sendall(next(answers, whole(b"200 OK", b'{"found": true}')))
+
+    return answer
+
+
 def ask_elasticsearch(port: int, *, timeout: float) -> None:
     """Send a request that may be tried again."""
     connection = Connection(ConnectionOptions(urls=(f"http://127.0.0.1:{port}",), timeout=timeout))
     with store_errors():
-        connection.reads.mget(index="none", ids=["1"])
+        connection.reads.get(index="none", id="1")
 
 
 @pytest.mark.parametrize("data", [HEAD * 20, HEAD + b"\r\n" + b" " * 1_000], ids=["headers", "body"])
@@ -86,6 +102,31 @@ def test_an_answer_of_elasticsearch_that_is_cut_off_among_its_headers_is_none(le
     """Python takes the end of the connection for the end of the headers, and an empty answer for a whole one."""
     with server(cut_off(HEAD[:length])) as port, pytest.raises(StoreUnavailable):
         ask_elasticsearch(port, timeout=5.0)
+
+
+def test_a_shard_that_is_about_to_start_is_waited_for() -> None:
+    """The first traces of a day make an index; who reads just then is not told that Elasticsearch is unavailable."""
+    with server(waiting(times=4)) as port:
+        begun = time.monotonic()
+        ask_elasticsearch(port, timeout=10.0)
+        assert time.monotonic() - begun > 0.5
+
+
+def test_who_has_no_time_to_wait_is_told_at_once() -> None:
+    """A pause that the request's time does not hold is not begun."""
+    with server(waiting(times=100)) as port:
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="all shards failed"):
+            ask_elasticsearch(port, timeout=1.0)
+        assert time.monotonic() - begun < 1.0
+
+
+def test_a_write_is_never_sent_twice() -> None:
+    """Whoever wrote decides anew from what is stored."""
+    with server(waiting(times=1)) as port:
+        connection = Connection(ConnectionOptions(urls=(f"http://127.0.0.1:{port}",), timeout=10.0))
+        with pytest.raises(StoreUnavailable), store_errors():
+            connection.writes.delete(index="none", id="1")
 
 
 def test_a_reply_of_redis_that_trickles_in_ends_at_the_limit() -> None:

@@ -38,7 +38,7 @@ class Connection:
     Attributes:
         writes: Never tries twice by itself: a compare-and-set that was applied before its answer got lost would come
             back as a conflict with itself. Whoever wrote decides anew from what is stored.
-        reads: Tries again when a node asks to wait or does not answer.
+        reads: Tries again when a node does not answer, and after a pause when it asks to wait.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:

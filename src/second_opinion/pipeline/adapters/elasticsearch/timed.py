@@ -1,6 +1,13 @@
-"""The driver's transport with a limit that holds: for a request with its tries, and for an answer that trickles in."""
+"""The driver's transport with a limit that holds: for a request with its tries, and for an answer that trickles in.
 
+And with patience: the driver tries again at once, which helps against a connection that broke. Who asks to wait, such
+as an index whose shard is about to start, has to be given the time.
+"""
+
+import random
 import threading
+import time
+from collections.abc import Container
 from typing import Any, Final
 
 import urllib3
@@ -14,6 +21,8 @@ from second_opinion.pipeline.time_budget import left, within
 
 NEVER: Final = 86_400.0
 BODILESS: Final = frozenset({204, 304})
+PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+PAUSE_SPREAD: Final = 0.25
 
 _here = threading.local()
 
@@ -30,12 +39,22 @@ class _InUse:
 
 
 class TimedTransport(Transport):
-    """Counts all tries of a request against its one limit."""
+    """Counts all tries of a request against its one limit, and pauses before it asks again who asked to wait."""
 
-    def perform_request(self, *args: Any, **options: Any) -> Any:
-        """Perform a request within its `request_timeout`."""
+    def perform_request(self, *args: Any, retry_on_status: Any = DEFAULT, **options: Any) -> Any:
+        """Perform a request within its `request_timeout`.
+
+        One that may be tried again (`max_retries`) is, after each of `PAUSES` that it has time for, while the answer's
+        status is one of `retry_on_status`.
+        """
+        waits: Container[int] = retry_on_status if options.get("max_retries") else ()
         with within(_seconds(options.get("request_timeout"))):
-            return super().perform_request(*args, **options)
+            for pause in map(_spread, PAUSES):
+                answer = super().perform_request(*args, retry_on_status=(), **options)
+                if answer.meta.status not in waits or left(pause) < pause:
+                    return answer
+                time.sleep(pause)
+            return super().perform_request(*args, retry_on_status=(), **options)
 
 
 class TimedNode(Urllib3HttpNode):
@@ -116,6 +135,11 @@ def _require_whole(meta: ApiResponseMeta) -> None:
     says_length = length.isdigit() or "transfer-encoding" in meta.headers
     if not says_length and meta.status not in BODILESS:
         raise DriverConnectionError("the connection ended in the middle of an answer")
+
+
+def _spread(pause: float) -> float:
+    """Return about as long a pause: those who were sent away together do not come back together."""
+    return pause * random.uniform(1.0 - PAUSE_SPREAD, 1.0 + PAUSE_SPREAD)  # noqa: S311 - no secret
 
 
 def _seconds(timeout: DefaultType | float | None) -> float:
