@@ -57,6 +57,8 @@ class Flooded:
         for thread in psutil.Process(process.pid).threads():
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, thread.id, niceness)
+        with suppress(FileNotFoundError):
+            Path(f"/proc/{process.pid}/autogroup").write_text(f"{niceness}\n")
 
     def _cpu(self) -> dict[str, float]:
         used = {

@@ -20,6 +20,7 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.bootstrap import open_hands, open_workers
 from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.logs import configure_logging
+from second_opinion.workers.niceness import give_way
 from second_opinion.workers.presence import Presence, holder_name
 from second_opinion.workers.routing import EXTRACT, RECONCILE, ROLES, Role, RoleSpec
 from second_opinion.workers.runner import TaskRunner
@@ -64,15 +65,6 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     signal.signal(signal.SIGTERM, _leave)
     watchdog.start(runs_tasks=spec.pool == "threads")
     app.worker_main(_arguments(role, spec, concurrency or _concurrency(role, spec, settings), settings.log_level))
-
-
-def give_way(niceness: int) -> None:
-    """Let this process, and all threads that it starts from now on, come after others on the machine.
-
-    One that was started nicer stays so: only root may take that back.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def _hold_apart(app: Celery, spec: RoleSpec, settings: Settings) -> None:
