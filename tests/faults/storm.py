@@ -1,5 +1,6 @@
 """A storm: a whole system, callers at work, and SIGKILLs at random moments; afterwards everything is counted."""
 
+import math
 import random
 import statistics
 import time
@@ -21,8 +22,10 @@ from tests.faults.own_system import OwnSystem
 from tests.faults.rescue import RescueWatch
 from tests.faults.shelf import Works
 from tests.faults.traffic import Asker, Caller, Writer
+from tests.faults.victims import OwnElasticsearch
 
 REDIS: Final = "redis"
+ELASTICSEARCH: Final = "elasticsearch"
 SETTLE_SECONDS: Final = 120.0
 SWEEP_PAUSE_SECONDS: Final = 90.0
 QUICK: Final = {
@@ -46,6 +49,7 @@ class Plan:
 
     Attributes:
         kills: How many SIGKILLs; each role and Redis get their turn before any gets the next.
+        seconds: After so many there are no more kills.
         pause: Seconds between two kills, at least and at most.
         room: Most works that may wait to be indexed before the writer waits.
         patience: Seconds a query may take.
@@ -65,6 +69,7 @@ class Plan:
     redis_forgets: bool = False
     gently: bool = False
     victims: tuple[str, ...] = (*ROLES, REDIS)
+    seconds: float = math.inf
 
     def order(self) -> Iterator[tuple[str, float]]:
         """Yield what is killed next, and how many seconds after the one before."""
@@ -86,6 +91,7 @@ class Outcome:
         noticed: Seconds until abandoned work was sent again.
         rescues: Seconds until it was taken up again, behind what was sent before it.
         unrescued: What never was.
+        written: How many works were sent at least once.
     """
 
     findings: Findings
@@ -97,6 +103,7 @@ class Outcome:
     rescues: list[float]
     unrescued: list[str]
     exits: dict[str, list[int]]
+    written: int
     acknowledged: int
     chunks: int
     seconds: dict[str, float]
@@ -105,6 +112,7 @@ class Outcome:
         """Return all of it as numbers."""
         return {
             "kills": self.killed,
+            "written": self.written,
             "acknowledged": self.acknowledged,
             "callers": self.counts,
             "queries": self.queries,
@@ -122,13 +130,27 @@ class Outcome:
 
 
 class Storm:
-    """One system under a plan. `elasticsearch_url` is a server that lives on; everything else is the storm's own."""
+    """One system under a plan.
 
-    def __init__(self, plan: Plan, folder: Path, elasticsearch_url: str, say: Say = lambda _: None) -> None:
+    Args:
+        elasticsearch_url: A server that lives on, unless the plan kills it; everything else is the storm's own.
+        elasticsearch: That server, where the plan kills it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        elasticsearch_url: str,
+        say: Say = lambda _: None,
+        *,
+        elasticsearch: OwnElasticsearch | None = None,
+    ) -> None:
         self._plan = plan
         self._say = say
         self._system = OwnSystem(folder, elasticsearch_url, told=plan.times, name="storm")
         self._redis = self._system.redis
+        self._elasticsearch = elasticsearch
         self.settings = self._system.settings
         self.workers = self._system.workers
         self._ledger_file = folder / "ledger.jsonl"
@@ -162,6 +184,7 @@ class Storm:
                 rescues=watch.seconds,
                 unrescued=watch.stop(),
                 exits={role: worker.exits for role, worker in self.workers.items() if worker.exits},
+                written=len(account.editions),
                 acknowledged=account.acknowledged,
                 chunks=len(seen.chunks),
                 seconds={
@@ -204,9 +227,12 @@ class Storm:
             ledger.close()
 
     def _rage(self, watch: RescueWatch) -> None:
+        until = time.monotonic() + self._plan.seconds
         for place, (victim, pause) in enumerate(self._plan.order(), start=1):
+            if time.monotonic() > until:
+                return
             self._sleep(pause)
-            held = self._kill_redis() if victim == REDIS else self._kill_worker(victim, watch)
+            held = self._kill_server(victim) if victim in {REDIS, ELASTICSEARCH} else self._kill_worker(victim, watch)
             self._killed[victim] += 1
             self._say(f"{place}/{self._plan.kills} killed {victim}, which held {held}")
 
@@ -222,7 +248,11 @@ class Storm:
         worker.start()
         return held
 
-    def _kill_redis(self) -> int:
+    def _kill_server(self, server: str) -> int:
+        if server == ELASTICSEARCH:
+            assert self._elasticsearch is not None, "this storm was given no Elasticsearch to kill"
+            self._elasticsearch.kill()
+            return 0
         self._redis.kill()
         if self._plan.redis_forgets:
             self._redis.lose_everything()

@@ -1,4 +1,4 @@
-"""What is killed: worker processes and a Redis of the storm's own, each started again at once."""
+"""What is killed: worker processes and servers of the storm's own, each started again at once."""
 
 import os
 import signal
@@ -12,6 +12,8 @@ from typing import Final
 
 from second_opinion.ops.ports import free_port
 from second_opinion.ops.redis_server import RedisServer, find_redis_program
+from second_opinion.ops.stack import LocalStack
+from second_opinion.ops.status import PartState, PartStatus
 from second_opinion.workers.routing import Role
 
 READY_SECONDS: Final = 300.0
@@ -49,6 +51,26 @@ class OwnRedis:
         for path in sorted(self._server.folder.rglob("*"), reverse=True):
             if path.is_file() and path.name != "redis.conf":
                 path.unlink()
+
+
+class OwnElasticsearch:
+    """The Elasticsearch of a local stack, whose supervisor starts it again."""
+
+    def __init__(self, servers: LocalStack) -> None:
+        self._servers = servers
+
+    def kill(self) -> None:
+        """End it with SIGKILL and wait until another has read what is on the disk."""
+        before = self._part().process
+        assert before is not None, "Elasticsearch does not run"
+        os.killpg(before.pid, signal.SIGKILL)
+        until = time.monotonic() + READY_SECONDS
+        while (now := self._part()).process in {None, before} or now.state is not PartState.READY:
+            assert time.monotonic() < until, "Elasticsearch does not come back"
+            time.sleep(0.1)
+
+    def _part(self) -> PartStatus:
+        return next(part for part in self._servers.status().parts if part.name == "elasticsearch")
 
 
 @dataclass(slots=True)
