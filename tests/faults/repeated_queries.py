@@ -18,9 +18,9 @@ from second_opinion.testing.builders import a_query
 from second_opinion.testing.ingest import IngestRig
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.queue import MemoryQueue
-from second_opinion.workers.bootstrap import RerankParts, RetrieveParts
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.parts import RerankParts, RetrieveParts
 from second_opinion.workers.tasks import rerank, retrieve
 from tests.faults.deliveries import THREADS, TIMES
 

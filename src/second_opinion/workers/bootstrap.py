@@ -6,7 +6,6 @@ reranker. Nothing is connected before it is used, but models are loaded, and che
 
 import atexit
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from second_opinion.pipeline.adapters.elasticsearch import (
@@ -57,6 +56,15 @@ from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.figures import QueueParts, QueueReader
 from second_opinion.workers.jobs import JobWork
 from second_opinion.workers.makers import fingerprint, formers, open_embedders, open_makers
+from second_opinion.workers.parts import (
+    Callers,
+    ExtractParts,
+    IndexParts,
+    MaintenanceParts,
+    RerankParts,
+    RetrieveParts,
+    Stores,
+)
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.rerankers import LocalReranker, OpenedReranker, open_local_rerankers, open_rerankers
@@ -71,105 +79,6 @@ CACHE_TIMEOUT: Final = 0.5
 
 REGISTER_TIMEOUT: Final = 1.0
 """Seconds that a worker's sign of life may take: its consumer stands still meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Elasticsearch behind its ports."""
-
-    connection: Connection
-    documents: ElasticsearchDocuments
-    contents: ElasticsearchContents
-    chunks: ElasticsearchChunks
-    collections: ElasticsearchCollections
-    traces: ElasticsearchTraces
-    judgements: ElasticsearchJudgements
-    calibrations: ElasticsearchCalibrations
-    api_keys: ElasticsearchApiKeys
-    webhooks: ElasticsearchWebhooks
-
-
-@dataclass(frozen=True, slots=True)
-class Callers:
-    """What the side of the callers, and the intake worker, work with."""
-
-    stores: Stores
-    documents: Acceptance
-    queries: QueryDesk
-    jobs: RedisJobs
-    queue: CeleryTaskQueue
-    clock: SystemClock
-    admission: Admission
-    figures: QueueReader
-    register: RedisWorkers
-    webhook_book: WebhookBook
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self.jobs.close()
-        self.register.close()
-        self.stores.connection.close()
-
-
-@dataclass(frozen=True, slots=True)
-class IndexParts:
-    """What an index worker works with."""
-
-    indexing: Indexing
-    remaking: Remaking
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractParts:
-    """What an extract worker works with."""
-
-    extraction: Extraction
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceParts:
-    """What a maintenance worker works with."""
-
-    hands: RedisHands
-    rescue: QueryRescue
-    reconciler: Reconciler
-    reindexer: Reindexer
-    sweeper: Sweeper
-    collections: ElasticsearchCollections
-    traces: ElasticsearchTraces
-    trace_days: int
-    clock: SystemClock
-
-
-@dataclass(frozen=True, slots=True)
-class RetrieveParts:
-    """What a retrieve worker works with."""
-
-    work: JobWork
-    jobs: RedisJobs
-    retrieval: RetrievalParts
-    candidates: RedisCandidates
-    queue: CeleryTaskQueue
-    clock: SystemClock
-
-
-@dataclass(frozen=True, slots=True)
-class RerankParts:
-    """What a rerank worker works with.
-
-    Attributes:
-        traces: None when no traces are kept.
-        trace_query_text: Traces keep the question's text.
-    """
-
-    work: JobWork
-    panel: Panel
-    candidates: RedisCandidates
-    jobs: RedisJobs
-    queue: CeleryTaskQueue
-    clock: SystemClock
-    traces: TraceWriter | None = None
-    trace_query_text: bool = True
 
 
 def open_connection(settings: Settings) -> Connection:

@@ -26,9 +26,9 @@ from second_opinion.testing.builders import a_fused, a_handover, a_query
 from second_opinion.testing.models import WordReranker
 from second_opinion.testing.queue import MemoryQueue
 from second_opinion.testing.traces import a_trace
-from second_opinion.workers.bootstrap import RerankParts
 from second_opinion.workers.clock import SystemClock
 from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.parts import RerankParts
 from second_opinion.workers.tasks.rerank import rerank_candidates
 from second_opinion.workers.trace_writer import TraceWriter
 

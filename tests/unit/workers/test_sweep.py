@@ -11,7 +11,7 @@ from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.collections import MemoryCollections
 from second_opinion.testing.ingest import memory_stores
 from second_opinion.testing.traces import MemoryTraces, a_trace
-from second_opinion.workers.bootstrap import MaintenanceParts
+from second_opinion.workers.parts import MaintenanceParts
 from second_opinion.workers.tasks.ingest import Tick, sweep
 
 NOW = 1_700_000_000.0

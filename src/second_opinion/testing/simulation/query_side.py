@@ -19,8 +19,8 @@ from second_opinion.testing.simulation.boundary import Boundary
 from second_opinion.testing.simulation.ledger import DEADLY
 from second_opinion.testing.simulation.scheduler import ActorCondition, Crash, Process
 from second_opinion.testing.simulation.world import World
-from second_opinion.workers.bootstrap import RerankParts, RetrieveParts
 from second_opinion.workers.jobs import JobWork
+from second_opinion.workers.parts import RerankParts, RetrieveParts
 from second_opinion.workers.tasks import rerank, retrieve
 
 MAX_ATTEMPTS: Final = 3

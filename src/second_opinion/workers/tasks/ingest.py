@@ -8,7 +8,7 @@ from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.errors import DeadlineExceeded
 from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RemakeDocuments
-from second_opinion.workers.bootstrap import ExtractParts, IndexParts, MaintenanceParts
+from second_opinion.workers.parts import ExtractParts, IndexParts, MaintenanceParts
 from second_opinion.workers.runner import Facts
 
 DAY = 86_400.0

@@ -6,7 +6,7 @@ from second_opinion.schemas.base import parse_request
 from second_opinion.schemas.errors import InvalidRequest, OpinionError
 from second_opinion.schemas.messages import AcceptDocuments, SubmitQuery
 from second_opinion.schemas.query import QueryRequest
-from second_opinion.workers.bootstrap import Callers
+from second_opinion.workers.parts import Callers
 from second_opinion.workers.runner import Facts
 
 

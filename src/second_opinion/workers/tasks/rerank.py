@@ -12,7 +12,7 @@ from second_opinion.schemas.errors import DeadlineExceeded, LeaseLost, ProviderA
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.messages import RerankCandidates
 from second_opinion.schemas.verdict import QueryResult
-from second_opinion.workers.bootstrap import RerankParts
+from second_opinion.workers.parts import RerankParts
 from second_opinion.workers.retry import GiveUp, wait_for_reranker
 from second_opinion.workers.runner import Facts
 from second_opinion.workers.tasks.sending import send

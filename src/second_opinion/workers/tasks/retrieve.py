@@ -5,7 +5,7 @@ from second_opinion.pipeline.ports import Guard
 from second_opinion.schemas.errors import LeaseLost
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.messages import RunQuery
-from second_opinion.workers.bootstrap import RetrieveParts
+from second_opinion.workers.parts import RetrieveParts
 from second_opinion.workers.runner import Facts
 from second_opinion.workers.tasks.sending import send
 
