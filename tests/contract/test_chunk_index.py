@@ -246,3 +246,13 @@ def test_write_sets_are_paged_through(kept: Kept) -> None:
     second = kept.chunks.write_sets(kept.index, before=NOW + 1, limit=2, after=after)
     found = [(one.key, one.write_set, one.chunks) for one in (*first, *second)]
     assert found == [("d1", "g1.1", 5), ("d1", "g2.1", 1), ("d2", "g1.1", 1)]
+
+
+def test_the_size_of_sets_is_what_is_visible_of_them(kept: Kept) -> None:
+    """A set that lacks chunks is told by those it has; one without any is left out; nothing else is counted."""
+    kept.write(*(a_chunk("d1", ordinal, count=5) for ordinal in (0, 3)), a_chunk("d2", write_set="g2.1"))
+    assert kept.chunks.set_sizes(kept.index, ["g1.1", "g9.9"]) == {"g1.1": 2}
+    kept.chunks.delete(kept.index, ["d1@g1.1@3"])
+    kept.chunks.refresh(kept.index)
+    assert kept.chunks.set_sizes(kept.index, ["g2.1", "g1.1"]) == {"g1.1": 1, "g2.1": 1}
+    assert kept.chunks.set_sizes(kept.index, []) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from second_opinion.pipeline.ingest import accept, clean, commit, decisions, leases, reconcile, work
+from second_opinion.pipeline.ingest import accept, commit, decisions, leases, reconcile, sweep, work
 from second_opinion.pipeline.ingest.commit import GroupCommitter, Written
 from second_opinion.pipeline.ingest.leases import Held
 from second_opinion.pipeline.ports import Seen, Swap
@@ -99,7 +99,7 @@ def commit_without_refresh(patch: pytest.MonkeyPatch) -> None:
 
 def attempts_share_a_set(patch: pytest.MonkeyPatch) -> None:
     """Two attempts at an operation write the same chunk ids, so that one removes what the other commits."""
-    for module in (leases, clean):
+    for module in (leases, sweep):
         patch.setattr(module, "write_set_id", lambda target, _: target)
 
 
@@ -143,7 +143,7 @@ def sweeper_takes_work_in_progress(patch: pytest.MonkeyPatch) -> None:
         committed = None if seen is None else seen.record.committed.get(found.index)
         return committed is not None and committed.write_set == found.write_set
 
-    patch.setattr(clean, "_is_live", harsh)
+    patch.setattr(sweep, "_is_live", harsh)
 
 
 def lost_messages_not_looked_for(patch: pytest.MonkeyPatch) -> None:

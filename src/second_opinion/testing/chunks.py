@@ -1,6 +1,7 @@
 """Chunks in memory: what is written is searched only after a refresh, as in the real index."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Final
@@ -73,6 +74,11 @@ class MemoryChunks:
                 sets[name] = WrittenSet(index, chunk.key, chunk.write_set, chunk.count, chunk.written_at)
         names = sorted(name for name in sets if after is None or name > after)
         return [sets[name] for name in names[:limit]]
+
+    def set_sizes(self, index: str, write_sets: Sequence[str]) -> dict[str, int]:
+        """Return how many visible chunks there are of each of these sets; those of none are left out."""
+        wanted = set(write_sets)
+        return dict(Counter(one.write_set for one in self._visible.get(index, {}).values() if one.write_set in wanted))
 
     def _listed(self, scored: Mapping[str, tuple[float, IndexedChunk]], depth: int) -> tuple[ListedHit, ...]:
         best = sorted(scored.values(), key=lambda pair: (-pair[0], pair[1].chunk_id))[:depth]

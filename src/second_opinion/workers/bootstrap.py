@@ -35,7 +35,6 @@ from second_opinion.pipeline.calibration import CollectionCalibrations
 from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.extraction import Extractors, PlainTextExtractor
 from second_opinion.pipeline.ingest.accept import Acceptance
-from second_opinion.pipeline.ingest.clean import Sweeper
 from second_opinion.pipeline.ingest.commit import GroupCommitter
 from second_opinion.pipeline.ingest.extract import Extraction
 from second_opinion.pipeline.ingest.makers import Makers
@@ -44,6 +43,7 @@ from second_opinion.pipeline.ingest.reindex import Reindexer
 from second_opinion.pipeline.ingest.remake import Remaking
 from second_opinion.pipeline.ingest.stores import Policy
 from second_opinion.pipeline.ingest.stores import Stores as IngestStores
+from second_opinion.pipeline.ingest.sweep import Sweeper
 from second_opinion.pipeline.ingest.work import Indexing
 from second_opinion.pipeline.panel import Panel
 from second_opinion.pipeline.ports import Guard, WebhookSender, no_guard

@@ -20,11 +20,11 @@ from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
 from second_opinion.pipeline.adapters.redis.workers import RedisWorkers
 from second_opinion.pipeline.admission import Admission
 from second_opinion.pipeline.ingest.accept import Acceptance
-from second_opinion.pipeline.ingest.clean import Sweeper
 from second_opinion.pipeline.ingest.extract import Extraction
 from second_opinion.pipeline.ingest.reconcile import Reconciler
 from second_opinion.pipeline.ingest.reindex import Reindexer
 from second_opinion.pipeline.ingest.remake import Remaking
+from second_opinion.pipeline.ingest.sweep import Sweeper
 from second_opinion.pipeline.ingest.work import Indexing
 from second_opinion.pipeline.panel import Panel
 from second_opinion.pipeline.rescue import QueryRescue

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from second_opinion.pipeline.ingest import Policy
-from second_opinion.pipeline.ingest.clean import Sweeper
+from second_opinion.pipeline.ingest.sweep import Sweeper
 from second_opinion.schemas.collection import IndexFingerprint
 from second_opinion.testing.chunks import MemoryChunks
 from second_opinion.testing.clock import ManualClock

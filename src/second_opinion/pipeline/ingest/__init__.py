@@ -5,7 +5,6 @@ do not see, and a record that the reconciler finds.
 """
 
 from second_opinion.pipeline.ingest.accept import Acceptance
-from second_opinion.pipeline.ingest.clean import Sweeper, Swept
 from second_opinion.pipeline.ingest.commit import GroupCommitter
 from second_opinion.pipeline.ingest.extract import Extraction
 from second_opinion.pipeline.ingest.leases import Ending
@@ -15,6 +14,7 @@ from second_opinion.pipeline.ingest.reindex import Advanced, Reindexer
 from second_opinion.pipeline.ingest.remake import Remade, Remaking
 from second_opinion.pipeline.ingest.status import document_status, listed_documents, status_of
 from second_opinion.pipeline.ingest.stores import Policy, Stores
+from second_opinion.pipeline.ingest.sweep import Sweeper, Swept
 from second_opinion.pipeline.ingest.work import Indexing, WorkReport
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Try failed documents again: a new operation on what was sent before."""
+"""Begin anew on documents: a new operation on what was sent before."""
 
 from collections.abc import Sequence
 
@@ -32,31 +32,40 @@ def retry_failed(stores: Stores, policy: Policy, collection: str, document_ids: 
     keys = [document_key(collection, name) for name in document_ids]
     seen = stores.documents.get(keys)
     failed = {key: one for key, one in seen.items() if one.record.state is DocumentState.FAILED}
-    contents = stores.contents.get([one.record.ref for one in failed.values()])
-    begun: dict[str, DocumentRecord] = {}
-    swaps: dict[str, Swap] = {}
-    copies: list[ContentRecord] = []
-    for key, one in failed.items():
-        content = contents.get(one.record.ref)
-        if content is not None:
-            begun[key] = _begun(one.record, content, target=stores.ids.new(), at=stores.clock.now())
-            copies.append(
-                content.model_copy(update={"target": begun[key].target, "written_at": begun[key].accepted_at})
-            )
-            swaps[key] = Swap(begun[key], one)
-    stores.contents.create(copies)
-    stored = dict(zip(swaps, stores.documents.swap(list(swaps.values())), strict=True))
+    stored = begin_anew(stores, policy, list(failed.values()))
     won = {key: one for key, one in stored.items() if one is not None}
-    remove_leftovers(stores, [(failed[key].record, one.record) for key, one in won.items()])
-    _enqueue(stores, policy, list(won.values()))
     return [
         _receipt(collection, name, seen.get(key), key in failed, won.get(key), lost=key in stored and key not in won)
         for name, key in zip(document_ids, keys, strict=True)
     ]
 
 
-def _begun(failed: DocumentRecord, content: ContentRecord, *, target: str, at: float) -> DocumentRecord:
-    return failed.model_copy(
+def begin_anew(stores: Stores, policy: Policy, seen: Sequence[Seen]) -> dict[str, Seen | None]:
+    """Record a new operation on what was sent for each of these documents, and enqueue it.
+
+    Returns what is now stored under each key, or None where somebody else was first; a document of which nothing is
+    kept that was sent is left out.
+    """
+    contents = stores.contents.get([one.record.ref for one in seen])
+    begun: dict[str, Swap] = {}
+    copies: list[ContentRecord] = []
+    for one in seen:
+        content = contents.get(one.record.ref)
+        if content is not None:
+            record = _begun(one.record, content, target=stores.ids.new(), at=stores.clock.now())
+            copies.append(content.model_copy(update={"target": record.target, "written_at": record.accepted_at}))
+            begun[record.key] = Swap(record, one)
+    stores.contents.create(copies)
+    stored = dict(zip(begun, stores.documents.swap(list(begun.values())), strict=True))
+    won = [one for one in stored.values() if one is not None]
+    before = {one.record.key: one.record for one in seen}
+    remove_leftovers(stores, [(before[one.record.key], one.record) for one in won])
+    _enqueue(stores, policy, won)
+    return stored
+
+
+def _begun(record: DocumentRecord, content: ContentRecord, *, target: str, at: float) -> DocumentRecord:
+    return record.model_copy(
         update={
             "target": target,
             "state": DocumentState.RECEIVED,
@@ -81,7 +90,7 @@ def _enqueue(stores: Stores, policy: Policy, begun: Sequence[Seen]) -> None:
         enqueue(stores.queue, [one.record for one in begun], policy)
     except BrokerUnavailable as problem:
         # They are recorded; the reconciler enqueues what is known to be in no queue.
-        log.warning("retried_but_not_enqueued", documents=len(begun), error=problem.message)
+        log.warning("begun_but_not_enqueued", documents=len(begun), error=problem.message)
         stores.documents.swap([Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in begun])
 
 

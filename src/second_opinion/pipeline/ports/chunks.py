@@ -95,3 +95,10 @@ class ChunkIndex(Protocol):
 
     def write_sets(self, index: str, *, before: float, limit: int, after: str | None = None) -> list[WrittenSet]:
         """Return sets written before a moment, by key and set, those behind `after` (a `key@set`); refreshes first."""
+
+    def set_sizes(self, index: str, write_sets: Sequence[str]) -> dict[str, int]:
+        """Return how many visible chunks there are of each of these sets; those of none are left out.
+
+        Raises:
+            UnknownCollection: If the index is gone.
+        """

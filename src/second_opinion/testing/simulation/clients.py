@@ -153,6 +153,9 @@ class Client:
         ledger.unversioned.update(one.document for one in batch if not one.versioned)
         noted = [ledger.will_send(one.document, one.order, one.label) for one in batch]
         for _ in range(TRIES):
+            # Sent again, a change comes last again, even before one that was taken with it: it is to be heard of anew.
+            for one, change in zip(batch, noted, strict=True):
+                change.acknowledged = change.acknowledged and one.versioned
             try:
                 receipts = send([one.payload() for one in batch])
             except OpinionError as problem:

@@ -44,7 +44,7 @@ def reconcile(_: Tick, parts: MaintenanceParts) -> Facts:
 
 
 def sweep(_: Tick, parts: MaintenanceParts) -> Facts:
-    """Remove chunks and contents that nothing points to, old tombstones and old traces; end loads left behind."""
+    """Remove what nothing points to, old tombstones and old traces; mend torn documents; end loads left behind."""
     swept = asdict(parts.sweeper.sweep()) if parts.sweeper.due else {}
     loads = end_overdue_loads(parts.collections, now=parts.clock.now())
     return {

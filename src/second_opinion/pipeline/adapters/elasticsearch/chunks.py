@@ -133,6 +133,26 @@ class ElasticsearchChunks:
             for bucket in answer["aggregations"]["sets"]["buckets"]
         ]
 
+    def set_sizes(self, index: str, write_sets: Sequence[str]) -> dict[str, int]:
+        """Return how many visible chunks there are of each of these sets; those of none are left out.
+
+        Raises:
+            UnknownCollection: If the index is gone.
+        """
+        if not write_sets:
+            return {}
+        wanted = list(write_sets)
+        with store_errors():
+            answer = self._connection.reads.search(
+                index=index,
+                size=0,
+                query={"terms": {"write_set": wanted}},
+                aggs={"sets": {"terms": {"field": "write_set", "size": len(wanted)}}},
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        return {bucket["key"]: int(bucket["doc_count"]) for bucket in answer["aggregations"]["sets"]["buckets"]}
+
 
 def _body(chunk: IndexedChunk) -> dict[str, Any]:
     body = chunk.model_dump(mode="json", exclude={"chunk_id", "index", "embedding_key"})
