@@ -64,6 +64,17 @@ PROMISES = (
         "redis_lost",
     ),
     Promise(
+        "No accepted document is lost, doubled, mixed or orphaned when Elasticsearch ends",
+        "SIGKILL of Elasticsearch while callers write, delete and ask",
+        "tests/integration/ops/test_local_stack.py",
+        "elasticsearch_kills",
+    ),
+    Promise(
+        "What comes back from a snapshot is made whole",
+        "all of Elasticsearch and Redis lost; records restored from one moment, chunks from a later one",
+        "tests/faults/test_snapshot.py",
+    ),
+    Promise(
         "A worker that is asked to stop ends in time; no query fails for it",
         "SIGTERM to each role in turn",
         "tests/faults/test_restarts.py",
@@ -309,8 +320,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
-`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
-`./do bench deaf_workers`, `./do bench soak`, `./do bench grey`, `./do bench flood` and `./do bench malformed`.
+`./do bench kills --kills 30 --elasticsearch`, `./do bench simulation`, `./do bench one_effect`,
+`./do bench frozen`, `./do bench readers`, `./do bench deaf_workers`, `./do bench soak`, `./do bench grey`,
+`./do bench flood` and `./do bench malformed`.
 Abandoned work is sent again to the front of its queue, before all that waits
 (`tests/acceptance/test_rescued_first.py`); in the kills on record it still went to the back.
 """

@@ -89,7 +89,7 @@ def up(
         return 0
     say_up(session.terminal, plan, f"Up in {seconds(took)}" if started else "Already up", stack.state.root)
     if started:
-        say_moved_ports(session.terminal, plan, options)
+        say_moved_ports(session.terminal, plan, options, started)
     return 0
 
 

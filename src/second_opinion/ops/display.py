@@ -1,7 +1,7 @@
 """How the state of the local stack is shown."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,14 +35,16 @@ def say_up(terminal: Terminal, plan: StackPlan, how: str, folder: Path) -> None:
     terminal.hint("opinion ingest --samples" if plan.workers else "opinion status")
 
 
-def say_moved_ports(terminal: Terminal, plan: StackPlan, asked: Mapping[str, Any]) -> None:
-    """Say which usual port was taken by another program, where none was asked for."""
-    if asked["elasticsearch_port"] is None and plan.elasticsearch_port != ELASTICSEARCH_PORT:
-        terminal.warn(f"Port {ELASTICSEARCH_PORT} was taken, so Elasticsearch listens on {plan.elasticsearch_port}")
-    if asked["redis_port"] is None and plan.redis_port != REDIS_PORT:
-        terminal.warn(f"Port {REDIS_PORT} was taken, so Redis listens on {plan.redis_port}")
-    if asked["gateway_port"] is None and plan.gateway_port not in {None, GATEWAY_PORT}:
-        terminal.warn(f"Port {GATEWAY_PORT} was taken, so the gateway listens on {plan.gateway_port}")
+def say_moved_ports(terminal: Terminal, plan: StackPlan, asked: Mapping[str, Any], started: Container[str]) -> None:
+    """Say which usual port was taken by another program, of parts that were started now and not asked for one."""
+    places = (
+        ("elasticsearch", "Elasticsearch", ELASTICSEARCH_PORT, plan.elasticsearch_port),
+        ("redis", "Redis", REDIS_PORT, plan.redis_port),
+        ("gateway", "the gateway", GATEWAY_PORT, plan.gateway_port),
+    )
+    for part, name, usual, port in places:
+        if part in started and asked[f"{part}_port"] is None and port not in {None, usual}:
+            terminal.warn(f"Port {usual} was taken, so {name} listens on {port}")
 
 
 def say_what_is_wrong(terminal: Terminal, found: StackStatus) -> None:

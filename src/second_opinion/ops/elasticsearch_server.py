@@ -26,6 +26,8 @@ cluster.name: second-opinion
 node.name: local
 path.data: {folder}/data
 path.logs: {folder}/logs
+# Where a repository of snapshots of type "fs" may lie.
+path.repo: {folder}/snapshots
 http.host: {host}
 http.port: {port}
 transport.host: {host}
@@ -112,7 +114,7 @@ class ElasticsearchServer:
         # Made anew in a folder of the caller's own: root never writes to where the lent account could plant a link.
         if config.exists():
             shutil.rmtree(config)
-        folders = [make_folder(self.folder / name) for name in ("config", "data", "logs", "tmp")]
+        folders = [make_folder(self.folder / name) for name in ("config", "data", "logs", "snapshots", "tmp")]
         self._configure(config)
         if account is not None:
             for folder in folders:

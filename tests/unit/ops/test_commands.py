@@ -2,11 +2,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
 
 from second_opinion.gateway.cli.program import program
+from second_opinion.gateway.cli.terminal import Terminal
+from second_opinion.ops.display import say_moved_ports
+from second_opinion.ops.plan import StackPlan
+from second_opinion.ops.stack import ELASTICSEARCH_PORT, GATEWAY_PORT, REDIS_PORT
 
 
 def opinion(*words: str) -> Result:
@@ -71,3 +77,17 @@ def test_a_log_cannot_take_over_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "index.log").write_text("\x1b[2Jgone\n", encoding="utf-8")
     assert "\x1b" not in opinion("logs", "index", "--state-dir", str(tmp_path)).stdout
+
+
+def test_a_port_that_was_taken_is_told_of_what_was_started_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stack whose servers run already, on ports that were asked for then, was kept from nothing."""
+    plan = cast("StackPlan", SimpleNamespace(elasticsearch_port=4321, redis_port=REDIS_PORT, gateway_port=4322))
+    asked = {"elasticsearch_port": None, "redis_port": None, "gateway_port": None}
+    say_moved_ports(Terminal(), plan, asked, started=["gateway"])
+    told = capsys.readouterr().err
+    assert f"Port {GATEWAY_PORT} was taken, so the gateway listens on 4322" in told
+    assert "4321" not in told
+    say_moved_ports(Terminal(), plan, asked | {"gateway_port": 4322}, started=["elasticsearch", "gateway"])
+    told = capsys.readouterr().err
+    assert f"Port {ELASTICSEARCH_PORT} was taken, so Elasticsearch listens on 4321" in told
+    assert "4322" not in told
