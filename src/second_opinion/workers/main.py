@@ -19,6 +19,7 @@ from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.app import make_app
 from second_opinion.workers.bootstrap import open_hands, open_workers
 from second_opinion.workers.deafness import Absence, Deafness
+from second_opinion.workers.farewell import bound_farewell
 from second_opinion.workers.logs import configure_logging
 from second_opinion.workers.niceness import give_way
 from second_opinion.workers.presence import Presence, holder_name
@@ -49,6 +50,8 @@ def run(role: Role, *, concurrency: int | None = None) -> None:
     spec = ROLES[role]
     if spec.gives_way:
         give_way(settings.index_nice)
+    if spec.pool == "prefork":
+        bound_farewell()
     app = make_app(settings)
     watchdog = Watchdog(_limits(settings))
     register(app, role, settings, TaskRunner(watchdog, leave=os._exit))
