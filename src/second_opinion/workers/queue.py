@@ -82,12 +82,9 @@ class CeleryTaskQueue:
             BrokerUnavailable: If Redis does not take it in time.
         """
         args = [_of_this_request(message).model_dump(mode="json")]
-        with _broker_errors(), within(self._seconds):
-            if front:
-                with producer_at_front(self._app) as producer:
-                    self._app.send_task(task, args=args, countdown=delay or None, producer=producer)
-            else:
-                self._app.send_task(task, args=args, countdown=delay or None)
+        producers = producer_at_front(self._app) if front else self._app.producer_pool.acquire(block=True)
+        with _broker_errors(), within(self._seconds), producers as producer, _closed_channels(producer):
+            self._app.send_task(task, args=args, countdown=delay or None, producer=producer)
 
     def length(self, queue: str) -> int:
         """Return how many messages wait in a queue, those in the hands of workers left out.
@@ -146,6 +143,20 @@ def _of_this_request(message: Versioned) -> Versioned:
     if not isinstance(message, Message) or not isinstance(request_id, str):
         return message
     return message.model_copy(update={"request_id": request_id})
+
+
+@contextmanager
+def _closed_channels(producer: Any) -> Iterator[None]:
+    """Say of a channel that was closed in the middle of sending what it is: kombu then asks nothing for its address.
+
+    The next message gets another channel: kombu looks whether this one is closed before it begins.
+    """
+    try:
+        yield
+    except AttributeError as problem:
+        if producer.channel.connection is not None:
+            raise
+        raise BrokerUnavailable("the connection to Redis was closed while a message was sent") from problem
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import redis
@@ -9,6 +10,7 @@ from celery import Celery
 from kombu import Queue
 
 from second_opinion.schemas.document import DocumentRef
+from second_opinion.schemas.errors import BrokerUnavailable
 from second_opinion.workers.app import make_app
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.settings import Settings
@@ -85,3 +87,25 @@ def test_the_front_is_no_other_list_and_leaves_no_connection_open(app: Celery, s
         queue.retrieve("rescued", front=True)
     assert connections() < before + WAITING / 2, "each send keeps its connection"
     assert [name for name in client.keys("*") if client.type(name) == b"list"] == [b"retrieve"]
+
+
+def test_a_channel_that_is_closed_while_it_sends_is_a_lost_connection(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One kill of Redis in a thousand meets it; the caller hears that the broker is away, and sends again."""
+    queue = CeleryTaskQueue(app)
+    queue.retrieve("first")
+    with app.producer_pool.acquire(block=True) as producer:
+        kind = type(producer.channel)
+    put = kind._put
+
+    def closed_first(channel: Any, *args: Any, **options: Any) -> None:
+        monkeypatch.setattr(kind, "_put", put)
+        channel.close()
+        channel._put(*args, **options)
+
+    monkeypatch.setattr(kind, "_put", closed_first)
+    with pytest.raises(BrokerUnavailable, match="was closed while a message was sent"):
+        queue.retrieve("second")
+    queue.retrieve("third")
+    assert taken(app, "retrieve", 2) == ["first", "third"]
