@@ -193,12 +193,14 @@ def _told(result: Mapping[str, Any]) -> str:
     kills, found, rescued = sum(result["kills"].values()), result["found"], result["rescued"]
     wrong = {name: count for name, count in found.items() if count and name != "failed"}
     queries = {name.removeprefix("query "): count for name, count in result["queries"].items()}
-    sent = f"{result['acknowledged']:,} acknowledgements on {result['documents']:,} documents"
+    sent = f"{result['acknowledged']:,} acknowledgements on {result.get('written', result['documents']):,} documents"
     parts = [
         f"{result['date']}, seed {result['seed']}: {kills} kills ({_counts(result['kills'])}), {sent}",
         f"found: {_counts(wrong) if wrong else 'nothing'}; failed visibly: {found['failed']}",
         f"queries: {_counts(queries)}",
     ]
+    if problems := result.get("problems"):
+        parts.append(f"callers saw what must not be: {'; '.join(problems)}")
     if bounds := result["bounds_95"]:
         lost, faulty = bounds["loss_per_acknowledgement"], bounds["faulty_kills"]
         parts.append(f"bounds: loss below {lost:.2g} an acknowledgement, damage below {faulty:.2g} a kill")
