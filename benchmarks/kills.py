@@ -1,6 +1,7 @@
 """The long form of the kill test: SIGKILLs of every role and of Redis while callers write, delete and ask.
 
     ./do bench kills --kills 200 --documents 5000
+    ./do bench kills --kills 40 --pause 30 --paced          a role at a time: how soon is abandoned work taken up again?
 
 A system of its own with one worker of each role and the default times of leases and reconciler; Redis keeps an
 append-only file. Callers force every acknowledgement to the disk; at the end a checker compares the whole index and all
@@ -55,6 +56,8 @@ def name_of(options: argparse.Namespace) -> tuple[str, str | None]:
     """Return the name of the result, and what alone is killed; None is everything but Elasticsearch."""
     if options.redis_forgets:
         return "redis_lost", REDIS
+    if options.paced:
+        return "rescue", None
     return ("elasticsearch_kills", ELASTICSEARCH) if options.elasticsearch else ("kills", None)
 
 
@@ -91,6 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data sets; else our own words")
     alone = parser.add_mutually_exclusive_group()
     alone.add_argument("--redis-forgets", action="store_true", help="kill Redis alone, without its file")
+    alone.add_argument("--paced", action="store_true", help="keep the result by itself: pauses leave time for rescues")
     alone.add_argument("--elasticsearch", action="store_true", help="kill Elasticsearch alone, one of the run's own")
     parser.add_argument("--elasticsearch-url", help="an Elasticsearch that runs already; not to be killed")
     options = parser.parse_args()

@@ -105,8 +105,9 @@ PROMISES = (
     ),
     Promise(
         "What a killed worker held is taken up before what came later",
-        "SIGKILL with 2,000 documents, or hundreds of queries, behind",
+        "SIGKILL with 2,000 documents, or hundreds of queries, behind; the long form: SIGKILLs with time to recover in between",
         "tests/acceptance/test_rescued_first.py",
+        "rescue",
     ),
     Promise(
         "What was sent by task name is not lost with the worker that had it in its hands",
@@ -322,9 +323,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _how() -> str:
     return """
 The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench kills --kills 50 --redis-forgets`,
-`./do bench kills --kills 30 --elasticsearch`, `./do bench simulation`, `./do bench one_effect`,
-`./do bench frozen`, `./do bench readers`, `./do bench deaf_workers`, `./do bench soak`, `./do bench grey`,
-`./do bench flood` and `./do bench malformed`.
+`./do bench kills --kills 30 --elasticsearch`, `./do bench kills --kills 40 --pause 30 --paced`,
+`./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
+`./do bench deaf_workers`, `./do bench soak`, `./do bench grey`, `./do bench flood` and `./do bench malformed`.
 Abandoned work is sent again to the front of its queue, before all that waits
 (`tests/acceptance/test_rescued_first.py`), also before what was abandoned earlier: in a storm that kills every role
 every 19 seconds the oldest of it waits for the longest.
