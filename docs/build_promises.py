@@ -105,7 +105,7 @@ PROMISES = (
     ),
     Promise(
         "What a killed worker held is taken up before what came later",
-        "SIGKILL with 2,000 documents, or hundreds of queries, behind; the long form: SIGKILLs with time to recover in between",
+        "SIGKILL with 2,000 documents, or hundreds of queries, behind; long form: with time to recover in between",
         "tests/acceptance/test_rescued_first.py",
         "rescue",
     ),
