@@ -1,6 +1,10 @@
 """What a killed worker held does not wait a second time: it is taken up before all that came after it."""
 
+import os
+import signal
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
@@ -8,7 +12,9 @@ from second_opinion.schemas.job import JobState
 from second_opinion.workers.app import make_app
 from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.queue import CeleryTaskQueue
-from tests.acceptance.conftest import System, wait_until
+from tests.acceptance.conftest import System, Worker, wait_until
+
+HeldT = TypeVar("HeldT")
 
 WAITING = 2_000
 QUERIES = 300
@@ -31,10 +37,8 @@ def test_documents_of_a_killed_worker_come_before_two_thousand_others(system: Sy
         client.submit_documents([DocumentInput(id=f"hall/{number}", text=text(number)) for number in range(WAITING)])
         # A worker that runs while these come in has done a good part of them before it can be killed.
         system.start("maintenance", "index")
-        wait_until(lambda: bool(leased(system)), 60)
-        system.of("index")[0].kill()
-        killed, held = time.monotonic(), leased(system)
-        assert held
+        held = caught_with(system.of("index")[0], lambda: leased(system))
+        killed = time.monotonic()
         queue = CeleryTaskQueue(make_app(system.settings))
         behind = queue.length("index")
         wait_until(lambda: queue.length("index") > behind, LEASE_SECONDS + AFTER_LEASE_SECONDS)
@@ -58,9 +62,8 @@ def test_a_query_of_a_killed_worker_comes_before_those_that_wait(system: System)
         queue = CeleryTaskQueue(make_app(system.settings))
         # To ask for each query takes longer than a worker takes for many of them; the queue tells at once.
         wait_until(lambda: queue.length("retrieve") < QUERIES - worker_threads(system), 60)
-        worker.kill()
-        held, killed = held_jobs(client, jobs), time.monotonic()
-        assert held
+        held = caught_with(worker, lambda: held_jobs(client, jobs))
+        killed = time.monotonic()
         wait_until(lambda: all(client.result(one).owner == "" for one in held), AFTER_LEASE_SECONDS)
         assert time.monotonic() - killed < AFTER_LEASE_SECONDS
         behind = queue.length("retrieve") - len(held)
@@ -70,6 +73,19 @@ def test_a_query_of_a_killed_worker_comes_before_those_that_wait(system: System)
         left = queue.length("retrieve")
         print(f"{len(held)} held, {behind} behind them, {left} left")  # noqa: T201 - shown when it fails
         assert left > LEAST_LEFT * behind
+
+
+def caught_with(worker: Worker, hands: Callable[[], list[HeldT]]) -> list[HeldT]:
+    """Kill a worker that has something in its hands, and return what: it stands still while that is looked up."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        if held := hands():
+            worker.kill()
+            return held
+        os.kill(worker.process.pid, signal.SIGCONT)
+        time.sleep(0.02)
+    raise AssertionError("the worker never had anything in its hands")
 
 
 def worker_threads(system: System) -> int:
