@@ -63,12 +63,9 @@ def test_what_comes_back_from_a_snapshot_is_made_whole(servers: Servers, tmp_pat
 
 def send(client: Client, works: range, *, edition: int) -> None:
     """Send an edition of some works and wait until it is searchable."""
-    client.submit_documents([WORKS.payload(work, edition) for work in works])
-    until = time.monotonic() + PATIENCE_SECONDS
-    for work in works:
-        while client.document_status(shelf.name(work)).state is not DocumentState.INDEXED:
-            assert time.monotonic() < until, f"work {work} is not indexed"
-            time.sleep(0.1)
+    receipts = client.submit_documents([WORKS.payload(work, edition) for work in works])
+    settled = client.wait_documents(receipts, timeout=PATIENCE_SECONDS)
+    assert [one.status and one.status.state for one in settled] == [DocumentState.INDEXED] * len(works)
 
 
 def wait_until_whole(observer: Observer, account: Account, client: Client) -> None:

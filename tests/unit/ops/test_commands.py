@@ -2,8 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,7 +9,9 @@ from click.testing import CliRunner, Result
 from second_opinion.gateway.cli.program import program
 from second_opinion.gateway.cli.terminal import Terminal
 from second_opinion.ops.display import say_moved_ports
+from second_opinion.ops.elasticsearch_server import ElasticsearchServer
 from second_opinion.ops.plan import StackPlan
+from second_opinion.ops.redis_server import RedisServer
 from second_opinion.ops.stack import ELASTICSEARCH_PORT, GATEWAY_PORT, REDIS_PORT
 
 
@@ -79,9 +79,15 @@ def test_a_log_cannot_take_over_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in opinion("logs", "index", "--state-dir", str(tmp_path)).stdout
 
 
-def test_a_port_that_was_taken_is_told_of_what_was_started_now(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_was_taken_is_told_of_what_was_started_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A stack whose servers run already, on ports that were asked for then, was kept from nothing."""
-    plan = cast("StackPlan", SimpleNamespace(elasticsearch_port=4321, redis_port=REDIS_PORT, gateway_port=4322))
+    elasticsearch = ElasticsearchServer(
+        folder=tmp_path / "elasticsearch", home=tmp_path, java_home=tmp_path, port=4321, heap="512m"
+    )
+    redis = RedisServer(folder=tmp_path / "redis", program=tmp_path / "redis-server", port=REDIS_PORT)
+    plan = StackPlan.make(elasticsearch, redis, {}).model_copy(update={"gateway_port": 4322})
     asked = {"elasticsearch_port": None, "redis_port": None, "gateway_port": None}
     say_moved_ports(Terminal(), plan, asked, started=["gateway"])
     told = capsys.readouterr().err

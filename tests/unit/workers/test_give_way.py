@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from second_opinion.workers import niceness
-from second_opinion.workers.niceness import AUTOGROUP, give_way
+from second_opinion.workers.niceness import AUTOGROUP
 from second_opinion.workers.routing import ROLES
 
 GIVE_WAY = """
@@ -48,13 +47,11 @@ def test_the_session_gives_way_if_it_is_the_process_own(alone: bool, ends: int) 
 @pytest.mark.parametrize(
     ("held", "ends"), [("/autogroup-7 nice 0\n", "10\n"), ("/autogroup-7 nice 15\n", None), ("", None)]
 )
-def test_a_group_is_never_made_less_nice(
-    held: str, ends: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_group_is_never_made_less_nice(held: str, ends: str | None, tmp_path: Path) -> None:
     """A process may also be in a group of another kind, of which the kernel says nothing."""
     autogroup = tmp_path / "autogroup"
     autogroup.write_text(held)
-    monkeypatch.setattr(niceness.os, "getsid", lambda _: niceness.os.getpid())
-    monkeypatch.setattr(niceness.os, "setpriority", lambda *_: None)
-    give_way(10, autogroup)
+    script = "import sys, pathlib; from second_opinion.workers.niceness import give_way; "
+    script += "give_way(10, pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", script, autogroup], check=True, start_new_session=True)
     assert autogroup.read_text() == (held if ends is None else ends)
