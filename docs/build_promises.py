@@ -327,8 +327,7 @@ The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench k
 `./do bench simulation`, `./do bench one_effect`, `./do bench frozen`, `./do bench readers`,
 `./do bench deaf_workers`, `./do bench soak`, `./do bench grey`, `./do bench flood` and `./do bench malformed`.
 Abandoned work is sent again to the front of its queue, before all that waits
-(`tests/acceptance/test_rescued_first.py`), also before what was abandoned earlier: in a storm that kills every role
-every 19 seconds the oldest of it waits for the longest.
+(`tests/acceptance/test_rescued_first.py`) and behind what was abandoned earlier.
 """
 
 

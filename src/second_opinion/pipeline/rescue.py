@@ -57,9 +57,7 @@ class QueryRescue:
             BrokerUnavailable: If the queues cannot be had; what could not be sent is found by a later run.
         """
         expired = len(self._jobs.expire(limit=PAGE))
-        # Of what goes to the front the last is taken first, and that is to be the one that lapsed first.
-        lapsed = self._jobs.lapsed(limit=PAGE)[::-1]
-        lost, failed = self._send(lapsed, self._clock.now())
+        lost, failed = self._send(self._jobs.lapsed(limit=PAGE), self._clock.now())
         queued = self._queue.length("retrieve") + self._queue.length("rerank")
         few = queued < self._jobs.count_waiting()
         before = self._clock.now() - (SETTLING_SECONDS if few else PATIENCE_SECONDS)

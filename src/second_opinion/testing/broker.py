@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from second_opinion.pipeline.ports import Clock
@@ -13,12 +14,17 @@ from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, Rem
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way: its queue, its body as JSON data, and when (Unix seconds) it may be worked on."""
+    """One message on its way: its queue, its body as JSON data, and when (Unix seconds) it may be worked on.
+
+    Attributes:
+        front: It was put before all that waits.
+    """
 
     number: int
     queue: str
     body: Mapping[str, Any]
     due_at: float = 0.0
+    front: bool = False
 
 
 class MemoryBroker:
@@ -39,8 +45,10 @@ class MemoryBroker:
     def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0, front: bool = False) -> None:
         """Put a message at the end of a queue, or at its `front`, to be worked on after `delay` seconds."""
         self._sent += 1
-        delivery = Delivery(self._sent, queue, body, self._clock.now() + delay if delay else 0.0)
-        self._waiting[queue].insert(0 if front else len(self._waiting[queue]), delivery)
+        delivery = Delivery(self._sent, queue, body, self._clock.now() + delay if delay else 0.0, front)
+        waiting = self._waiting[queue]
+        at_front = sum(1 for _ in takewhile(lambda one: one.front, waiting))
+        waiting.insert(at_front if front else len(waiting), delivery)
 
     def take(self, queue: str) -> Delivery | None:
         """Take the oldest message that is due off its queue; nobody holds it until it is recorded."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence, Sized
+from itertools import takewhile
 from typing import TypeVar
 
 from second_opinion.schemas.document import DocumentRef
@@ -21,14 +22,15 @@ class MemoryQueue:
         self.reranks: deque[str] = deque()
         self.delays: deque[tuple[int, float]] = deque()
         self.spent: deque[tuple[RerankerUsage, ...]] = deque()
+        self._rescued: list[object] = []
 
     def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes."""
-        _put(self.extractions, document, front=front)
+        self._put(self.extractions, document, front=front)
 
     def index(self, documents: Sequence[DocumentRef], *, front: bool = False) -> None:
         """Ask for operations to be chunked, embedded and committed."""
-        _put(self.batches, tuple(documents), front=front)
+        self._put(self.batches, tuple(documents), front=front)
 
     def remake(self, collection: str, index: str, keys: Sequence[str]) -> None:
         """Ask for documents of a collection, by key, to be made in another of its indices."""
@@ -36,7 +38,7 @@ class MemoryQueue:
 
     def retrieve(self, job_id: str, *, front: bool = False) -> None:
         """Ask for a job's candidates."""
-        _put(self.retrievals, job_id, front=front)
+        self._put(self.retrievals, job_id, front=front)
 
     def rerank(
         self,
@@ -51,7 +53,7 @@ class MemoryQueue:
 
         How long it would wait is kept in `delays`, and what it has cost in `spent`.
         """
-        _put(self.reranks, job_id, front=front)
+        self._put(self.reranks, job_id, front=front)
         self.delays.append((waits, delay))
         self.spent.append(tuple(usage))
 
@@ -66,9 +68,10 @@ class MemoryQueue:
         }
         return len(queues[queue])
 
-
-def _put(queue: deque[ItemT], item: ItemT, *, front: bool) -> None:
-    if front:
-        queue.appendleft(item)
-    else:
-        queue.append(item)
+    def _put(self, queue: deque[ItemT], item: ItemT, *, front: bool) -> None:
+        if not front:
+            queue.append(item)
+            return
+        before = sum(1 for _ in takewhile(lambda one: one in self._rescued, queue))
+        queue.insert(before, item)
+        self._rescued.append(item)

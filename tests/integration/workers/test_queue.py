@@ -49,14 +49,14 @@ def taken(app: Celery, queue: str, count: int) -> list[str]:
 
 
 def test_the_front_is_before_all_that_waits(app: Celery) -> None:
-    """Twenty wait; two come to the front: the last of them is taken first, then the other, then the rest in order."""
+    """Twenty wait; two come to the front: they are taken first, then the rest, each in the order in which they came."""
     queue = CeleryTaskQueue(app)
     for number in range(WAITING):
         queue.retrieve(f"job-{number}")
     queue.retrieve("rescued-1", front=True)
     queue.retrieve("rescued-2", front=True)
     assert queue.length("retrieve") == WAITING + 2
-    expected = ["rescued-2", "rescued-1", *(f"job-{number}" for number in range(WAITING))]
+    expected = ["rescued-1", "rescued-2", *(f"job-{number}" for number in range(WAITING))]
     assert taken(app, "retrieve", WAITING + 2) == expected
     assert queue.length("retrieve") == 0
 

@@ -17,8 +17,7 @@ def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy)
         BrokerUnavailable: If the queue takes no messages; some may have been sent.
     """
     _send(queue, [record for record in records if record.attempts == 0], policy, front=False)
-    # Of what goes to the front the last is taken first, and that is to be the oldest.
-    _send(queue, [record for record in reversed(records) if record.attempts > 0], policy, front=True)
+    _send(queue, [record for record in records if record.attempts > 0], policy, front=True)
 
 
 def _send(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy, *, front: bool) -> None:

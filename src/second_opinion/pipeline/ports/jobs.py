@@ -151,7 +151,7 @@ class JobStore(Protocol):
 
 
 class TaskQueue(Protocol):
-    """Sends messages to workers. What is sent to the `front` of a queue is taken before all that waits there."""
+    """Sends messages to workers. What is sent to the `front` of a queue is taken before all that was not."""
 
     def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes."""
