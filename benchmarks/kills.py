@@ -28,6 +28,7 @@ from tests.faults.victims import OwnElasticsearch  # noqa: E402
 from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 LONGEST_RESCUE = 60.0
+READING_SECONDS = 1.0
 
 
 def say(line: str) -> None:
@@ -45,6 +46,8 @@ def plan_of(options: argparse.Namespace, victim: str | None) -> Plan:
         seed=options.seed,
         pause=(options.pause / 4, options.pause),
         room=400,
+        # Two who never stop asking would have half of a small machine, and queries go first.
+        reading=READING_SECONDS,
         times=USUAL,
         redis_forgets=options.redis_forgets,
         seconds=options.minutes * 60.0,

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from second_opinion import Client
-from second_opinion.pipeline.ports import DocumentStore
 from second_opinion.schemas.document import DocumentRecord, DocumentState
 from second_opinion.schemas.errors import OpinionError, UnknownJob
-from second_opinion.schemas.job import JobState
+from second_opinion.schemas.job import Job, JobState
 from second_opinion.workers.routing import Role
 from tests.faults.observe import Observer
 
@@ -18,19 +18,46 @@ POLL_SECONDS: Final = 0.25
 STAGES: Final[dict[Role, JobState]] = {"retrieve": JobState.RETRIEVING, "rerank": JobState.RERANKING}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Abandoned:
     """One document or query that a killed worker held.
 
     Attributes:
-        is_noticed: Whether the lease of the dead one is gone: it was sent again, or done.
-        is_rescued: Whether somebody has taken it up again, or it was done.
+        since: When the worker was killed (monotonic seconds).
+        held: The record or the job as it was then.
     """
 
     since: float
-    what: str
-    is_noticed: Callable[[], bool]
-    is_rescued: Callable[[], bool]
+    role: Role
+    held: DocumentRecord | Job
+
+    @property
+    def key(self) -> str:
+        """The key it is stored under."""
+        return self.held.key if isinstance(self.held, DocumentRecord) else self.held.id
+
+    @property
+    def what(self) -> str:
+        """Name it for a person."""
+        return f"{self.role} {self.held.document_id if isinstance(self.held, DocumentRecord) else self.held.id}"
+
+    def is_noticed(self, now: DocumentRecord | Job | None) -> bool:
+        """Whether the lease of the dead one is gone: it was sent again, or done. None is what is not there any more."""
+        if isinstance(now, Job) and isinstance(self.held, Job):
+            return now.owner != self.held.owner
+        if isinstance(now, DocumentRecord) and isinstance(self.held, DocumentRecord):
+            return now.lease_owner != self.held.lease_owner
+        return True
+
+    def is_rescued(self, now: DocumentRecord | Job | None) -> bool:
+        """Whether somebody has taken it up again, or it was done."""
+        if isinstance(now, Job) and isinstance(self.held, Job):
+            taken = now.owner not in {"", self.held.owner}
+            return now.is_terminal or taken or now.attempts > self.held.attempts
+        if isinstance(now, DocumentRecord) and isinstance(self.held, DocumentRecord):
+            moved_on = now.target != self.held.target or now.state is not DocumentState.RECEIVED
+            return moved_on or now.attempts > self.held.attempts
+        return True
 
 
 class RescueWatch:
@@ -67,68 +94,51 @@ class RescueWatch:
         """How much is not rescued yet."""
         return len(self._open)
 
-    def killed(self, role: Role, unfinished: list[str]) -> int:
+    def killed(self, role: Role, unfinished: Iterable[str]) -> int:
         """Note what the only worker of a role held when it was killed just now; return how much that is."""
         since, found = time.monotonic(), []
         if role in {"index", "extract"}:
             records = self._observer.leased(extraction=role == "extract")
-            found = [Abandoned(since, f"{role} {one.document_id}", *self._of_record(one)) for one in records]
+            found = [Abandoned(since, role, one) for one in records]
         elif role in STAGES:
-            found = [one for job_id in unfinished if (one := self._of_job(job_id, STAGES[role], since))]
+            with suppress(OpinionError):  # The store of jobs may be away; then what was held is not known.
+                found = [Abandoned(since, role, one) for one in self._jobs(unfinished).values() if _is_at(role, one)]
         with self._lock:
             self._open += found
             self._unnoticed += found
         return len(found)
 
-    def _of_record(self, held: DocumentRecord) -> tuple[Callable[[], bool], Callable[[], bool]]:
-        documents: DocumentStore = self._client.parts.stores.documents
-
-        def is_noticed() -> bool:
-            now = documents.get([held.key])[held.key].record
-            return now.lease_owner != held.lease_owner
-
-        def is_rescued() -> bool:
-            now = documents.get([held.key])[held.key].record
-            moved_on = now.target != held.target or now.state is not DocumentState.RECEIVED
-            return moved_on or now.attempts > held.attempts
-
-        return is_noticed, is_rescued
-
-    def _of_job(self, job_id: str, stage: JobState, since: float) -> Abandoned | None:
-        try:
-            held = self._client.result(job_id)
-        except OpinionError:
-            return None
-        if held.state is not stage or not held.owner:
-            return None
-
-        def is_noticed() -> bool:
-            try:
-                return self._client.result(job_id).owner != held.owner
-            except UnknownJob:
-                return True
-
-        def is_rescued() -> bool:
-            try:
-                now = self._client.result(job_id)
-            except UnknownJob:
-                return True
-            return now.is_terminal or now.owner not in {"", held.owner} or now.attempts > held.attempts
-
-        return Abandoned(since, f"query {job_id}", is_noticed, is_rescued)
-
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            self._look(self._unnoticed, self.noticed, lambda one: one.is_noticed())
-            self._look(self._open, self.seconds, lambda one: one.is_rescued())
+            with suppress(OpinionError):
+                self._look([*self._unnoticed], [*self._open])
 
-    def _look(self, waiting: list[Abandoned], seconds: list[float], is_over: Callable[[Abandoned], bool]) -> None:
-        for one in list(waiting):
-            try:
-                over = is_over(one)
-            except OpinionError:
-                continue
-            if over:
-                with self._lock:
-                    waiting.remove(one)
-                    seconds.append(time.monotonic() - one.since)
+    def _look(self, unnoticed: Sequence[Abandoned], still_open: Sequence[Abandoned]) -> None:
+        now = self._now([*unnoticed, *still_open])
+        noticed = [one for one in unnoticed if one.is_noticed(now.get(one.key))]
+        rescued = [one for one in still_open if one.is_rescued(now.get(one.key))]
+        with self._lock:
+            self._unnoticed = [one for one in self._unnoticed if one not in noticed]
+            self._open = [one for one in self._open if one not in rescued]
+        self.noticed += [time.monotonic() - one.since for one in noticed]
+        self.seconds += [time.monotonic() - one.since for one in rescued]
+
+    def _now(self, watched: Sequence[Abandoned]) -> Mapping[str, DocumentRecord | Job]:
+        """Return all that is watched as it is now; in few questions, since what is killed has to share the machine."""
+        keys = {one.key for one in watched if isinstance(one.held, DocumentRecord)}
+        seen = self._client.parts.stores.documents.get([*keys]) if keys else {}
+        return {
+            **{key: one.record for key, one in seen.items()},
+            **self._jobs({one.key for one in watched if isinstance(one.held, Job)}),
+        }
+
+    def _jobs(self, ids: Iterable[str]) -> dict[str, Job]:
+        found: dict[str, Job] = {}
+        for job_id in ids:
+            with suppress(UnknownJob):
+                found[job_id] = self._client.result(job_id)
+        return found
+
+
+def _is_at(role: Role, job: Job) -> bool:
+    return job.state is STAGES[role] and bool(job.owner)

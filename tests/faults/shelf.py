@@ -11,7 +11,17 @@ from second_opinion.schemas.document import document_key
 
 COLLECTION = "default"
 EDITION = "edition"
-SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact", "pubmedqa", "chunking_eval")
+SETS = (
+    "squad2_dev",
+    "nq_open",
+    "covid_qa",
+    "scifact",
+    "pubmedqa",
+    "chunking_eval",
+    "squad11_extra",
+    "cranfield",
+    "wikiqa",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.faults.observe import Observer
 from tests.faults.own_system import OwnSystem
 from tests.faults.rescue import RescueWatch
 from tests.faults.shelf import Works
-from tests.faults.traffic import Asker, Caller, Writer
+from tests.faults.traffic import Asker, Backlog, Caller, Writer
 from tests.faults.victims import OwnElasticsearch
 
 REDIS: Final = "redis"
@@ -53,6 +53,7 @@ class Plan:
         pause: Seconds between two kills, at least and at most.
         room: Most works that may wait to be indexed before the writer waits.
         patience: Seconds a query may take.
+        reading: Seconds between an answer and the same asker's next question.
         times: Settings of leases, reconciler and sweeper.
         redis_forgets: Redis loses its file with each kill.
         gently: Workers are asked to stop, with SIGTERM, instead.
@@ -65,6 +66,7 @@ class Plan:
     room: int = 200
     askers: int = 2
     patience: float = 60.0
+    reading: float = 0.0
     times: dict[str, str] = field(default_factory=lambda: dict(QUICK))
     redis_forgets: bool = False
     gently: bool = False
@@ -163,7 +165,7 @@ class Storm:
             watch = RescueWatch(client, observer)
             watch.start()
             raging = time.monotonic()
-            self._rage(watch)
+            self._rage(watch, callers)
             calm = time.monotonic()
             self._let_write([one for one in callers if isinstance(one, Writer)])
             for one in callers:
@@ -211,9 +213,10 @@ class Storm:
         shares = [
             [one for one in range(len(plan.works)) if shelf.sent_by_name(one) is by_name] for by_name in (False, True)
         ]
-        writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, observer, plan.room) for own in shares]
+        backlog = Backlog(observer)
+        writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, backlog, plan.room) for own in shares]
         askers = [
-            Asker(self.settings, plan.works, ledger, plan.seed + 1 + number, writers, plan.patience)
+            Asker(self.settings, plan.works, ledger, plan.seed + 1 + number, writers, plan.patience, plan.reading)
             for number in range(plan.askers)
         ]
         callers: list[Caller] = [*writers, *askers]
@@ -226,25 +229,27 @@ class Storm:
                 one.stop()
             ledger.close()
 
-    def _rage(self, watch: RescueWatch) -> None:
+    def _rage(self, watch: RescueWatch, callers: list[Caller]) -> None:
         until = time.monotonic() + self._plan.seconds
         for place, (victim, pause) in enumerate(self._plan.order(), start=1):
             if time.monotonic() > until:
                 return
             self._sleep(pause)
-            held = self._kill_server(victim) if victim in {REDIS, ELASTICSEARCH} else self._kill_worker(victim, watch)
+            if victim in {REDIS, ELASTICSEARCH}:
+                held = self._kill_server(victim)
+            else:
+                held = self._kill_worker(victim, watch, callers)
             self._killed[victim] += 1
             self._say(f"{place}/{self._plan.kills} killed {victim}, which held {held}")
 
-    def _kill_worker(self, role: Role, watch: RescueWatch) -> int:
+    def _kill_worker(self, role: Role, watch: RescueWatch, callers: list[Caller]) -> int:
         worker = self.workers[role]
         worker.wait_ready()
         if self._plan.gently:
             worker.stop()
         else:
             worker.kill()
-        account = read(self._ledger_file)
-        held = watch.killed(role, [one for one in account.asked if one not in account.ended])
+        held = watch.killed(role, [one.waits_for for one in callers if isinstance(one, Asker) and one.waits_for])
         worker.start()
         return held
 

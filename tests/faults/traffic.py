@@ -1,5 +1,6 @@
 """Callers during a storm: one that writes and some that ask. What cannot be had now they ask for again."""
 
+import math
 import random
 import threading
 import time
@@ -26,6 +27,7 @@ from tests.faults.shelf import Works
 
 PAUSE_SECONDS: Final = 0.2
 BY_NAME_SECONDS: Final = 20.0
+COUNT_SECONDS: Final = 1.0
 BATCH: Final = 8
 GOOD: Final = {AcceptOutcome.ACCEPTED, AcceptOutcome.UNCHANGED, AcceptOutcome.DELETED}
 
@@ -83,6 +85,24 @@ class Caller:
                 time.sleep(PAUSE_SECONDS)
 
 
+class Backlog:
+    """How many works wait to be indexed, counted at most once a second however many writers ask."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._counted_at = -math.inf
+        self._count = 0
+
+    def __len__(self) -> int:
+        with self._lock:
+            if time.monotonic() > self._counted_at + COUNT_SECONDS:
+                with suppress(Exception):
+                    self._count = self._observer.waiting()
+                self._counted_at = time.monotonic()
+            return self._count
+
+
 class Writer(Caller):
     """Sends works of its own, new editions of them and deletions, never so many that the backlog outgrows `room`."""
 
@@ -93,11 +113,11 @@ class Writer(Caller):
         ledger: Ledger,
         seed: int,
         own: Sequence[int],
-        observer: Observer,
+        backlog: Backlog,
         room: int,
     ) -> None:
         super().__init__(settings, works, ledger, seed)
-        self._observer = observer
+        self._backlog = backlog
         self._room = room
         self._editions: dict[int, int] = {}
         self._gone: dict[int, float] = {}
@@ -121,7 +141,7 @@ class Writer(Caller):
         self._send(client, [(work, self._editions.get(work, 0) + 1) for work in [*fresh, *again]])
         if known and self._random.random() < 1 / 2:
             self._delete(client, self._random.choice(known))
-        while not self._stopping.is_set() and self._insist(lambda: _counted(self._observer)) > self._room:
+        while not self._stopping.is_set() and len(self._backlog) > self._room:
             time.sleep(PAUSE_SECONDS)
 
     def _send(self, client: Client, editions: list[tuple[int, int]]) -> None:
@@ -171,14 +191,27 @@ class Writer(Caller):
 
 
 class Asker(Caller):
-    """Asks one question after the other and waits for each answer."""
+    """Asks one question after the other and waits for each answer.
+
+    Attributes:
+        waits_for: The job whose answer it waits for; empty while it does not.
+    """
 
     def __init__(  # noqa: PLR0917 - one fact each
-        self, settings: Settings, works: Works, ledger: Ledger, seed: int, writers: Sequence[Writer], patience: float
+        self,
+        settings: Settings,
+        works: Works,
+        ledger: Ledger,
+        seed: int,
+        writers: Sequence[Writer],
+        patience: float,
+        reading: float,
     ) -> None:
         super().__init__(settings, works, ledger, seed)
         self._writers = writers
         self._patience = patience
+        self._reading = reading
+        self.waits_for = ""
 
     def _step(self, client: Client) -> None:
         asked = self._works.question(self._random.randrange(len(self._works)))
@@ -190,6 +223,7 @@ class Asker(Caller):
             time.sleep(PAUSE_SECONDS)  # The collection is not there yet.
             return
         self._ledger.asked(job_id)
+        self.waits_for = job_id
         try:
             job = self._insist(lambda: client.wait(job_id, timeout=self._patience))
             while not job.is_terminal:
@@ -197,12 +231,15 @@ class Asker(Caller):
         except UnknownJob:
             self.counts["query not_found"] += 1
             return
+        finally:
+            self.waits_for = ""
         self._ledger.ended(job_id, *digest(job))
         self.counts[f"query {job.state.value}{f' {job.error.code}' if job.error else ''}"] += 1
         editions: dict[str, set[Any]] = {}
         for one in job.result.kept if job.result else ():
             editions.setdefault(one.document_id, set()).add(one.metadata[shelf.EDITION])
         self._check_answer(editions, begun)
+        self._stopping.wait(self._reading)
 
     def _check_answer(self, editions: dict[str, set[Any]], begun: float) -> None:
         for document_id, found in editions.items():
@@ -217,9 +254,3 @@ def _json(payload: dict[str, Any]) -> dict[str, Any]:
     if "content" not in payload:
         return payload
     return {**payload, "content": b64encode(payload["content"]).decode("ascii")}
-
-
-def _counted(observer: Observer) -> int:
-    with suppress(Exception):
-        return observer.waiting()
-    return 0
