@@ -34,12 +34,12 @@ class Abandoned:
     @property
     def key(self) -> str:
         """The key it is stored under."""
-        return self.held.key if isinstance(self.held, DocumentRecord) else self.held.id
+        return self.held.key if isinstance(self.held, DocumentRecord) else self.held.job_id
 
     @property
     def what(self) -> str:
         """Name it for a person."""
-        return f"{self.role} {self.held.document_id if isinstance(self.held, DocumentRecord) else self.held.id}"
+        return f"{self.role} {self.held.document_id if isinstance(self.held, DocumentRecord) else self.held.job_id}"
 
     def is_noticed(self, now: DocumentRecord | Job | None) -> bool:
         """Whether the lease of the dead one is gone: it was sent again, or done. None is what is not there any more."""
@@ -96,6 +96,7 @@ class RescueWatch:
 
     def killed(self, role: Role, unfinished: Iterable[str]) -> int:
         """Note what the only worker of a role held when it was killed just now; return how much that is."""
+        assert self._thread.is_alive(), "nobody watches any more what becomes of abandoned work"
         since, found = time.monotonic(), []
         if role in {"index", "extract"}:
             records = self._observer.leased(extraction=role == "extract")
