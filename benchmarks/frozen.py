@@ -1,4 +1,4 @@
-"""Frozen workers, the long form: each role stands still for 90 seconds in the middle of its work, and thaws.
+"""Frozen workers, the long form: each role that documents and queries pass stands still for 90 seconds, and thaws.
 
     ./do bench frozen --seconds 90
 

@@ -1,6 +1,6 @@
 """SIGSTOP in the middle of work, rescued meanwhile, SIGCONT: nothing changes that was done in its place.
 
-The long form is `./do bench frozen`: every role for 90 seconds.
+The long form is `./do bench frozen`: 90 seconds for each role.
 """
 
 import pytest

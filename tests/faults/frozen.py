@@ -1,6 +1,7 @@
 """A worker that stands still in the middle of its work, is taken for dead, and thaws: it changes nothing then."""
 
 import hashlib
+import os
 import signal
 import time
 from dataclasses import dataclass, field
@@ -10,14 +11,15 @@ import redis
 from celery import Celery
 
 from second_opinion import Client
-from second_opinion.schemas.document import DocumentInput, DocumentState
+from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.routing import ACCEPT, ROLES, Role
 from tests.acceptance.conftest import System, Worker, wait_until
 
-FROZEN: Final[tuple[Role, ...]] = ("intake", "index", "retrieve", "rerank")
+FROZEN: Final[tuple[Role, ...]] = ("intake", "extract", "index", "retrieve", "rerank")
 DOCUMENTS: Final = 120
+FILES: Final = 80
 MESSAGES: Final = 200
 QUERIES: Final = 16
 PATIENCE_SECONDS: Final = 240.0
@@ -94,12 +96,17 @@ class Freezer:
         raise AssertionError(f"{role} held nothing whenever it was stopped")
 
     def _signal(self, worker: Worker, which: signal.Signals) -> None:
-        worker.process.send_signal(which)
+        """Send it to the worker and its children: those of `extract` do its work."""
+        os.killpg(worker.process.pid, which)
 
     def _give_work(self, role: Role, client: Client) -> None:
         if role == "index":
             names = [f"frozen/{self._round}/{number}" for number in range(DOCUMENTS)]
             client.submit_documents([DocumentInput(id=name, text=_text(name)) for name in names])
+            self._names += names
+        elif role == "extract":
+            names = [f"file/{self._round}/{number}" for number in range(FILES)]
+            client.submit_documents([{"id": name, "content": f"File {name}.".encode()} for name in names])
             self._names += names
         elif role == "intake":
             self._names += self._send_by_name()
@@ -119,8 +126,9 @@ class Freezer:
         return names
 
     def _held(self, role: Role, client: Client) -> int:
-        if role == "index":
-            return sum(record["lease_owner"] is not None for record in self._records().values())
+        if role in {"extract", "index"}:
+            leased = [record for record in self._records().values() if record.lease_owner is not None]
+            return sum(record.needs_extraction is (role == "extract") for record in leased)
         if role == "intake":
             broker: Any = redis.Redis.from_url(self._system.environment["OPINION_BROKER_URL"])
             return sum(int(broker.hlen(key)) for key in broker.scan_iter(match="unacked.intake:*"))
@@ -130,22 +138,22 @@ class Freezer:
     def _told(self, client: Client) -> list[Job]:
         return [client.result(one) for one in self._jobs]
 
-    def _records(self) -> dict[str, dict[str, Any]]:
+    def _records(self) -> dict[str, DocumentRecord]:
         stores = open_elasticsearch(self._system.settings)
         try:
             found = stores.documents.listed("default", state=None, after=None, limit=10_000)
-            return {one.document_id: one.model_dump(mode="json") for one in found}
+            return {one.document_id: one for one in found}
         finally:
             stores.connection.close()
 
     def _is_done(self, client: Client) -> bool:
         records = self._records()
-        indexed = all(name in records and records[name]["state"] == DocumentState.INDEXED.value for name in self._names)
+        indexed = all(name in records and records[name].state is DocumentState.INDEXED for name in self._names)
         return indexed and all(job.is_terminal for job in self._told(client))
 
     def _state(self, client: Client) -> dict[str, str]:
         """Return a hash of everything by name: records whole, jobs whole."""
-        records = {name: repr(sorted(record.items())) for name, record in self._records().items()}
+        records = {name: record.model_dump_json() for name, record in self._records().items()}
         jobs = {job.job_id: job.model_dump_json() for job in self._told(client)}
         return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in {**records, **jobs}.items()}
 
