@@ -22,6 +22,8 @@ from tests.faults.readers import CHUNK_TOKENS, Library  # noqa: E402
 
 from second_opinion.workers.embedders import open_embedder  # noqa: E402
 
+RESTING_SECONDS = 0.5
+
 
 def main() -> None:
     """Let writers and readers at it, and keep what was found."""
@@ -45,6 +47,7 @@ def main() -> None:
             acts=options.acts,
             seconds=options.minutes * 60.0,
             seed=options.seed,
+            resting=RESTING_SECONDS,
         )
         begun = time.monotonic()
         library.run(readers=options.readers)

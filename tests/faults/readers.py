@@ -105,10 +105,19 @@ class Library:
         acts: How often one is sent or deleted, in all.
         seconds: How long that takes, at the least.
         seed: The same seed sends and deletes the same things.
+        resting: Seconds between an answer and the same asker's next question; reranking takes the most of a machine.
     """
 
     def __init__(
-        self, client: Client, embedder: Embedder, *, documents: int, acts: int, seconds: float, seed: int
+        self,
+        client: Client,
+        embedder: Embedder,
+        *,
+        documents: int,
+        acts: int,
+        seconds: float,
+        seed: int,
+        resting: float = 0.0,
     ) -> None:
         self.client = client
         self.histories = Histories()
@@ -121,6 +130,7 @@ class Library:
         self._acts = acts
         self._pace = seconds / acts
         self._seed = seed
+        self._resting = resting
         self._writing = threading.Event()
         self._lock = threading.Lock()
         stores = client.parts.stores
@@ -227,6 +237,7 @@ class Library:
                 for one in job.result.kept
             ]
             self._note("queries", shown, begun, sought=document)
+            time.sleep(self._resting)
 
     def search(self, document: int, *, filtered: bool) -> None:
         """Search for a document; with a filter nothing else can be found, and all of it has to be."""
