@@ -1,32 +1,30 @@
-"""Collections: a record each, a chunk index each, and the index's mapping as the registry of metadata fields."""
+"""Collections: a record each, and a chunk index each."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from elasticsearch import BadRequestError, NotFoundError
-
 from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk, to_json
 from second_opinion.pipeline.adapters.elasticsearch.connection import Connection
 from second_opinion.pipeline.adapters.elasticsearch.contents import ElasticsearchContents
 from second_opinion.pipeline.adapters.elasticsearch.documents import CONFLICT, ElasticsearchDocuments
-from second_opinion.pipeline.adapters.elasticsearch.errors import cause, store_errors
+from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.elasticsearch.indices import (
     BULK_LOAD_SETTINGS,
     COLLECTION_FIELDS,
     CONTENT_FIELDS,
     DOCUMENT_FIELDS,
-    MAX_METADATA_FIELDS,
     IndexNames,
     chunk_mappings,
     chunk_settings,
     write_alias,
 )
+from second_opinion.pipeline.adapters.elasticsearch.metadata_fields import MetadataFields
 from second_opinion.pipeline.adapters.elasticsearch.reading import multi_get
 from second_opinion.pipeline.adapters.elasticsearch.system import SystemIndex, create_index
 from second_opinion.schemas.collection import BulkLoad, CollectionRecord, IndexFingerprint, QueryOverrides
 from second_opinion.schemas.document import MetadataValue, field_type
-from second_opinion.schemas.errors import IndexMismatch, MetadataTypeConflict, UnknownCollection, WriteConflict
+from second_opinion.schemas.errors import IndexMismatch, UnknownCollection, WriteConflict
 
 MAX_COLLECTIONS: Final = 10_000
 PAGE: Final = 500
@@ -49,9 +47,9 @@ class ElasticsearchCollections:
         self._fingerprint = fingerprint
         self._usable = frozenset((fingerprint, *former))
         self._index = SystemIndex(connection, names.collections, COLLECTION_FIELDS)
-        # Both are keyed by index and birth of the collection: one that is deleted and made again is looked at again.
+        self._fields = MetadataFields(connection)
+        # Keyed by index and birth of the collection: one that is deleted and made again is looked at again.
         self._made: dict[tuple[str, float], IndexFingerprint] = {}
-        self._known: dict[tuple[str, float], dict[str, str]] = {}
 
     def fingerprint(self) -> IndexFingerprint:
         """Return what this process would make an index with."""
@@ -196,7 +194,7 @@ class ElasticsearchCollections:
         index = self._names.chunks(name, generation)
         self._make_index(index)
         if fields:
-            self._register(index, name, fields)
+            self._fields.register(index, name, fields)
         return index
 
     def _make_index(self, index: str) -> None:
@@ -234,7 +232,7 @@ class ElasticsearchCollections:
 
     def field_types(self, name: str) -> dict[str, str]:
         """Return the metadata fields of a collection and their types: keyword, double or boolean."""
-        return self._field_types(self.get(name).index, name)
+        return self._fields.types(self.get(name).index, name)
 
     def register_fields(self, name: str, metadata: Mapping[str, MetadataValue]) -> None:
         """Make sure these fields can be filtered on.
@@ -247,58 +245,13 @@ class ElasticsearchCollections:
             return
         record = self.get(name)
         for index in record.writing:
-            known = self._known.get((index, record.created_at), {})
-            if any(known.get(field) != kind for field, kind in wanted.items()):
-                self._register(index, name, wanted)
-                self._known[index, record.created_at] = self._field_types(index, name)
-
-    def _register(self, index: str, name: str, wanted: Mapping[str, str]) -> None:
-        known = self._field_types(index, name)
-        for field, kind in wanted.items():
-            if known.get(field, kind) != kind:
-                raise _conflict(name, field, known[field], kind)
-        missing = {field: {"type": kind} for field, kind in wanted.items() if field not in known}
-        if not missing:
-            return
-        if len(known) + len(missing) > MAX_METADATA_FIELDS:
-            raise _too_many(name)
-        properties = {"metadata": {"type": "object", "dynamic": "strict", "properties": missing}}
-        with store_errors():
-            try:
-                self._connection.writes.indices.put_mapping(index=index, properties=properties)
-            except BadRequestError as problem:
-                raise self._refused(index, name, wanted, problem) from problem
-
-    def _refused(self, index: str, name: str, wanted: Mapping[str, str], problem: BadRequestError) -> Exception:
-        # Another process registered a field between our look and our write.
-        if "Limit of total fields" in cause(problem.body):
-            return _too_many(name)
-        known = self._field_types(index, name)
-        for field, kind in wanted.items():
-            if known.get(field, kind) != kind:
-                return _conflict(name, field, known[field], kind)
-        return problem
-
-    def _field_types(self, index: str, name: str) -> dict[str, str]:
-        mapping = self._mapping(index)
-        if mapping is None:
-            raise UnknownCollection(f"the index of collection {name!r} is gone")
-        fields = mapping.get("properties", {}).get("metadata", {}).get("properties", {})
-        return {field: str(definition["type"]) for field, definition in sorted(fields.items())}
+            self._fields.ensure(index, name, wanted, born_at=record.created_at)
 
     def _made_by(self, index: str) -> IndexFingerprint | None:
-        mapping = self._mapping(index)
+        mapping = self._fields.mapping(index)
         if mapping is None:
             return None
         return IndexFingerprint.model_validate(mapping["_meta"]["fingerprint"])
-
-    def _mapping(self, index: str) -> dict[str, Any] | None:
-        with store_errors():
-            try:
-                answer = self._connection.reads.indices.get_mapping(index=index)
-            except NotFoundError:
-                return None
-        return dict(answer[index]["mappings"])
 
     def _find(self, name: str) -> CollectionRecord | None:
         item = self._read(name)
@@ -355,20 +308,6 @@ def _raise_first(outcomes: list[Any]) -> None:
     for outcome in outcomes:
         if outcome.error is not None and outcome.status != 404:  # noqa: PLR2004 - gone is what was asked for
             raise outcome.error
-
-
-def _conflict(name: str, field: str, known: str, sent: str) -> MetadataTypeConflict:
-    return MetadataTypeConflict(
-        f"metadata field {field!r} is {known} in collection {name!r}, and {sent} was sent",
-        hint=f"Send {known} values in {field!r}, or use another field name.",
-    )
-
-
-def _too_many(name: str) -> MetadataTypeConflict:
-    return MetadataTypeConflict(
-        f"collection {name!r} would have more than {MAX_METADATA_FIELDS} metadata fields",
-        hint="Use fewer, more general field names.",
-    )
 
 
 def _difference(name: str, made_by: IndexFingerprint, ours: IndexFingerprint) -> str:
