@@ -1,26 +1,58 @@
 """Real servers for whatever tests need them.
 
 `OPINION_TEST_ELASTICSEARCH_URL` and `OPINION_TEST_REDIS_URL` name servers that run already. What is not named is
-started once for the session. Where that is not possible the tests skip; with `CI=true` they fail.
+started once for the session, and once for each of its lanes (`tests/lanes.py`). Where that is not possible the tests
+skip; with `CI=true` they fail.
 """
 
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from second_opinion.ops.stack import LocalStack
 from second_opinion.pipeline.adapters.elasticsearch import Connection, ConnectionOptions, IndexNames
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.schemas.errors import StackError
+from tests.lanes import Lanes, Passage
 
 # Haystack reads this when it is imported: no test calls home.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+PASSAGE = pytest.StashKey[Passage]()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Let lanes share the tests by file."""
+    return Lanes(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for the other lane, before a test's time begins to count."""
+    passage = item.config.stash.get(PASSAGE, None)
+    with passage.inside(alone=item.get_closest_marker("alone") is not None) if passage else nullcontext():
+        return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find where the lanes of this run meet."""
+    if run := os.environ.get("PYTEST_XDIST_TESTRUNUID"):
+        config.stash[PASSAGE] = Passage(Path(tempfile.gettempdir()) / f"second-opinion-lanes-{run}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    if passage := config.stash.get(PASSAGE, None):
+        passage.close()
 
 
 @dataclass(frozen=True)

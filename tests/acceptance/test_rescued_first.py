@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
 from second_opinion.schemas.job import JobState
@@ -13,6 +15,8 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.queue import CeleryTaskQueue
 from tests.acceptance.conftest import System, Worker, wait_until
+
+pytestmark = pytest.mark.alone
 
 HeldT = TypeVar("HeldT")
 

@@ -58,6 +58,7 @@ def test_nothing_that_answers_is_a_refusal(visit: Visit) -> None:
     expect(page.locator("tr.candidate.kept")).to_have_count(0)
 
 
+@pytest.mark.alone
 def test_the_floor_moves_without_a_request_and_within_a_frame(visit: Visit) -> None:
     """The stored trace is judged again in the browser: counts, decisions and address follow, and nothing is asked."""
     page = visit.open()

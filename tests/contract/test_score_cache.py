@@ -133,6 +133,7 @@ def test_books_that_redis_evicted_are_begun_anew(opened: Open, client: Redis, na
     assert scores.get("four", ["a"]) == [4.0]
 
 
+@pytest.mark.alone
 def test_without_redis_nothing_is_known_and_nothing_fails() -> None:
     """A query waits for a cache that is away once, and not again within the next seconds."""
     clock = ManualClock()

@@ -53,6 +53,7 @@ def test_workers_that_did_not_end_in_time_are_named() -> None:
     assert ended_late([well, killed, broken]) == [killed, broken]
 
 
+@pytest.mark.alone
 @pytest.mark.stack
 @pytest.mark.timeout(300)
 def test_workers_are_replaced_under_load(servers: Servers, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ gateway   the application itself, its settings, and keys for other callers
 served    a real uvicorn on a free port, with worker processes that a test starts
 """
 
-import os
 import threading
 import time
 import uuid
@@ -26,12 +25,11 @@ from second_opinion import Client
 from second_opinion.gateway.http.app import make_app
 from second_opinion.schemas.access import NewKey
 from second_opinion.workers.settings import Settings
-from tests.acceptance.conftest import System, redis_database, wait_until
+from tests.acceptance.conftest import BROKER_DATABASE, JOBS_DATABASE, System, redis_database, wait_until
 from tests.conftest import Servers
 
 BASE_URL = "http://127.0.0.1:8100"
 LOOPBACK = ("127.0.0.1", 50_000)
-BROKER_DATABASE, JOBS_DATABASE = (int(one) for one in os.environ.get("OPINION_TEST_REDIS_DATABASES", "8,9").split(","))
 
 
 @dataclass

@@ -95,6 +95,7 @@ async def test_a_rate_holds_over_all_gateways(bare_system: System) -> None:
     assert 13 <= let_in <= 10 + elapsed + 2
 
 
+@pytest.mark.alone
 async def test_without_redis_each_gateway_holds_keys_to_their_rate(bare_system: System) -> None:
     """Its own count goes on, and no request waits for a server that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

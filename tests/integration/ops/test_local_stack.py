@@ -80,6 +80,7 @@ def processes_of(stack: LocalStack) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+@pytest.mark.alone
 def test_a_second_up_changes_nothing(running: LocalStack) -> None:
     """Up is idempotent: the same processes, the same addresses, at once."""
     before, plan = running.status(), running.plan()

@@ -19,6 +19,8 @@ from tests.integration.providers.conftest import Opener, Provided
 from tests.servers import faults
 from tests.servers.faults import KEY, Fault, FaultyProvider
 
+pytestmark = pytest.mark.alone
+
 PASSAGES = ["first", "second", "third"]
 GOOD = [1.0, 0.5, 1.0 / 3.0]
 

@@ -14,6 +14,8 @@ from second_opinion.pipeline.adapters.redis.connection import connect, redis_err
 from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.errors import JobStoreUnavailable, StoreUnavailable
 
+pytestmark = pytest.mark.alone
+
 PAUSE_SECONDS = 0.05
 SLACK_SECONDS = 1.0
 HEAD = (
