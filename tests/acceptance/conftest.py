@@ -22,8 +22,11 @@ from tests.conftest import Servers
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 45.0
-# Of the tests' Redis; others keep away from them.
-BROKER_DATABASE, JOBS_DATABASE = (int(one) for one in os.environ.get("OPINION_TEST_REDIS_DATABASES", "8,9").split(","))
+LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# Of the tests' Redis; others keep away from them, and so do other lanes, should they share one.
+BROKER_DATABASE, JOBS_DATABASE = (
+    int(one) + 2 * LANE for one in os.environ.get("OPINION_TEST_REDIS_DATABASES", "8,9").split(",")
+)
 
 
 @dataclass(slots=True)
