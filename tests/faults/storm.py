@@ -27,7 +27,6 @@ from tests.faults.victims import OwnElasticsearch
 REDIS: Final = "redis"
 ELASTICSEARCH: Final = "elasticsearch"
 SETTLE_SECONDS: Final = 120.0
-SWEEP_PAUSE_SECONDS: Final = 90.0
 QUICK: Final = {
     "lease_seconds": "4",
     "job_lease_seconds": "3",
@@ -57,6 +56,7 @@ class Plan:
         times: Settings of leases, reconciler and sweeper.
         redis_forgets: Redis loses its file with each kill.
         gently: Workers are asked to stop, with SIGTERM, instead.
+        sweeping: Seconds that a sweeper may pause: fifty times as long as it takes to look at all that is stored.
     """
 
     works: Works
@@ -70,6 +70,7 @@ class Plan:
     times: dict[str, str] = field(default_factory=lambda: dict(QUICK))
     redis_forgets: bool = False
     gently: bool = False
+    sweeping: float = 90.0
     victims: tuple[str, ...] = (*ROLES, REDIS)
     seconds: float = math.inf
 
@@ -292,8 +293,7 @@ class Storm:
     def _let_sweep(self, observer: Observer) -> None:
         """Wait until the sweeper has had its turn, twice, on all that may be removed."""
         settings = self.settings
-        # A sweep that took long on a slow machine is followed by a long pause.
-        until = time.monotonic() + settings.sweep_grace_seconds + 2 * settings.sweep_seconds + SWEEP_PAUSE_SECONDS
+        until = time.monotonic() + settings.sweep_grace_seconds + 2 * settings.sweep_seconds + self._plan.sweeping
         while observer.loose() and time.monotonic() < until:
             self._sleep(0.5)
 
