@@ -4,6 +4,7 @@ import time
 
 from second_opinion.schemas.document import DocumentInput
 from second_opinion.workers.bootstrap import open_elasticsearch
+from second_opinion.workers.parts import Stores
 from tests.acceptance.conftest import System, wait_until
 
 DOCUMENTS = 240
@@ -13,7 +14,7 @@ KILLS = 4
 
 def text(number: int) -> str:
     rooms = " ".join(
-        f"Shelf {shelf} of room {number} holds the ledgers of year {1_800 + shelf}." for shelf in range(30)
+        f"Shelf {shelf} of room {number} holds the ledgers of year {1_800 + shelf}." for shelf in range(12)
     )
     return f"Room {number} of the archive.\n\n{rooms}"
 
@@ -21,6 +22,7 @@ def text(number: int) -> str:
 def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None:
     """Killed several times in the middle of batches: every document ends indexed, with one set of chunks."""
     system.start("maintenance", "index")
+    stores = open_elasticsearch(system.settings)
     with system.client() as client:
         sent = [
             DocumentInput(id=f"room/{number}", title=f"Room {number}", text=text(number)) for number in range(DOCUMENTS)
@@ -29,7 +31,7 @@ def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None
         assert len(receipts) == DOCUMENTS
         for kill in range(KILLS):
             searchable = min(DOCUMENTS - 1, 10 + 40 * kill)
-            wait_until(lambda wanted=searchable: indexed(system) >= wanted, 60)
+            wait_until(lambda wanted=searchable: indexed(stores) >= wanted, 60)
             time.sleep(0.2)
             system.of("index")[0].kill()
             system.start("index")
@@ -40,20 +42,15 @@ def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None
         assert all(status.current for status in statuses)
         committed = sum(status.chunks for status in statuses)
         # The sweeper removes what the killed attempts left; then the index holds the committed chunks and no others.
-        wait_until(lambda: chunks(system) == committed, 120, lambda: f"{chunks(system)} chunks, {committed} committed")
+        wait_until(lambda: chunks(stores) == committed, 120, lambda: f"{chunks(stores)} chunks, {committed} committed")
 
 
-def chunks(system: System) -> int:
-    stores = open_elasticsearch(system.settings)
+def chunks(stores: Stores) -> int:
     index = stores.collections.get("default").index
     stores.chunks.refresh(index)
     return stores.chunks.count(index)
 
 
-def indexed(system: System) -> int:
-    stores = open_elasticsearch(system.settings)
-    return sum(
-        1
-        for record in stores.documents.listed("default", state="indexed", after=None, limit=10_000)
-        if record.committed
-    )
+def indexed(stores: Stores) -> int:
+    records = stores.documents.listed("default", state="indexed", after=None, limit=10_000)
+    return sum(1 for record in records if record.committed)

@@ -19,8 +19,6 @@ from tests.integration.providers.conftest import Opener, Provided
 from tests.servers import faults
 from tests.servers.faults import KEY, Fault, FaultyProvider
 
-pytestmark = pytest.mark.alone
-
 PASSAGES = ["first", "second", "third"]
 GOOD = [1.0, 0.5, 1.0 / 3.0]
 
@@ -159,6 +157,7 @@ def test_a_pause_beyond_our_patience_is_not_begun(opened: Opener, provider: Faul
     assert OpinionError.from_info(caught.value.info()).info() == caught.value.info()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "fault",
     [faults.hang, faults.drip_head, faults.status(429, retry_after="20")],
