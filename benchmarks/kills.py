@@ -28,7 +28,7 @@ from tests.faults.victims import OwnElasticsearch  # noqa: E402
 from second_opinion.ops.stack import LocalStack  # noqa: E402
 
 LONGEST_RESCUE = 60.0
-READING_SECONDS = 1.0
+RESTING_SECONDS = 1.0
 SWEEPING_SECONDS = 900.0
 
 
@@ -48,7 +48,7 @@ def plan_of(options: argparse.Namespace, victim: str | None) -> Plan:
         pause=(options.pause / 4, options.pause),
         room=400,
         # Two who never stop asking would have half of a small machine, and queries go first.
-        reading=READING_SECONDS,
+        resting=RESTING_SECONDS,
         times=USUAL,
         sweeping=SWEEPING_SECONDS,
         redis_forgets=options.redis_forgets,
@@ -82,7 +82,7 @@ def main() -> None:
         folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url, progress=say))
         server = OwnElasticsearch(LocalStack(folder / "servers")) if victim == ELASTICSEARCH else None
         outcome = Storm(plan, folder, url, say, elasticsearch=server).run()
-    told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome, paced=options.paced)}
+    told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome)}
     figures = outcome.figures()
     rule = bounds(outcome.killed, outcome.acknowledged, len(outcome.findings.lost))
     write_result(name, {**taken_on, **told, **figures, "bounds_95": rule})
@@ -108,14 +108,10 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def holds(outcome: Outcome, *, paced: bool) -> bool:
-    """Whether nothing was found that must not be.
-
-    A rescue may be late where those who rescue are killed as often as all others, and no time is left for it.
-    """
-    may_be_late = "maintenance" in outcome.killed and not paced
-    in_time = may_be_late or max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
-    return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and in_time
+def holds(outcome: Outcome) -> bool:
+    """Whether nothing was found that must not be."""
+    rescued = max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
+    return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and rescued
 
 
 if __name__ == "__main__":

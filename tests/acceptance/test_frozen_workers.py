@@ -20,7 +20,7 @@ def freezer(system: System) -> Freezer:
     """A system that works, with leases of seconds; nothing that stands still ends for that reason."""
     system.environment = {**system.environment, "OPINION_STALL_SECONDS": "300", "OPINION_DEAF_SECONDS": "300"}
     start_all(system)
-    return Freezer(system, STAND_STILL_SECONDS, afterwards=6.0)
+    return Freezer(system, STAND_STILL_SECONDS)
 
 
 @pytest.mark.parametrize("role", FROZEN)

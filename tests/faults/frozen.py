@@ -24,6 +24,7 @@ MESSAGES: Final = 200
 QUERIES: Final = 16
 PATIENCE_SECONDS: Final = 240.0
 HELD_SECONDS: Final = 60.0
+AFTER_THAW_SECONDS: Final = 12.0
 TRIES: Final = 6
 
 
@@ -51,13 +52,11 @@ class Freezer:
     Args:
         system: The system.
         seconds: How long a worker stands still at the least; longer than any lease.
-        afterwards: How many seconds it then has to do harm.
     """
 
-    def __init__(self, system: System, seconds: float, *, afterwards: float = 12.0) -> None:
+    def __init__(self, system: System, seconds: float) -> None:
         self._system = system
         self._seconds = seconds
-        self._afterwards = afterwards
         self._round = 0
         self._jobs: list[str] = []
         self._names: list[str] = []
@@ -75,7 +74,7 @@ class Freezer:
                 stood_still = time.monotonic() - stopped
             finally:
                 self._signal(worker, signal.SIGCONT)
-            time.sleep(self._afterwards)
+            time.sleep(AFTER_THAW_SECONDS)
             after = self._state(client)
             survived = worker.process.poll() is None
             worker.kill() if survived else worker.process.wait()

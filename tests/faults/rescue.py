@@ -116,8 +116,8 @@ class RescueWatch:
 
     def _look(self, unnoticed: Sequence[Abandoned], still_open: Sequence[Abandoned]) -> None:
         now = self._now([*unnoticed, *still_open])
-        noticed = [one for one in unnoticed if one.is_noticed(now.get(one.key))]
-        rescued = [one for one in still_open if one.is_rescued(now.get(one.key))]
+        noticed = {one for one in unnoticed if one.is_noticed(now.get(one.key))}
+        rescued = {one for one in still_open if one.is_rescued(now.get(one.key))}
         with self._lock:
             self._unnoticed = [one for one in self._unnoticed if one not in noticed]
             self._open = [one for one in self._open if one not in rescued]

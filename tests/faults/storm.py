@@ -52,7 +52,7 @@ class Plan:
         pause: Seconds between two kills, at least and at most.
         room: Most works that may wait to be indexed before the writer waits.
         patience: Seconds a query may take.
-        reading: Seconds between an answer and the same asker's next question.
+        resting: Seconds between an answer and the same asker's next question.
         times: Settings of leases, reconciler and sweeper.
         redis_forgets: Redis loses its file with each kill.
         gently: Workers are asked to stop, with SIGTERM, instead.
@@ -66,7 +66,7 @@ class Plan:
     room: int = 200
     askers: int = 2
     patience: float = 60.0
-    reading: float = 0.0
+    resting: float = 0.0
     times: dict[str, str] = field(default_factory=lambda: dict(QUICK))
     redis_forgets: bool = False
     gently: bool = False
@@ -217,7 +217,7 @@ class Storm:
         backlog = Backlog(observer)
         writers = [Writer(self.settings, plan.works, ledger, plan.seed, own, backlog, plan.room) for own in shares]
         askers = [
-            Asker(self.settings, plan.works, ledger, plan.seed + 1 + number, writers, plan.patience, plan.reading)
+            Asker(self.settings, plan.works, ledger, plan.seed + 1 + number, writers, plan.patience, plan.resting)
             for number in range(plan.askers)
         ]
         callers: list[Caller] = [*writers, *askers]

@@ -94,7 +94,8 @@ class Backlog:
         self._counted_at = -math.inf
         self._count = 0
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Return the number; the last one that could be had, while Elasticsearch cannot be asked."""
         with self._lock:
             if time.monotonic() > self._counted_at + COUNT_SECONDS:
                 with suppress(Exception):
@@ -141,7 +142,7 @@ class Writer(Caller):
         self._send(client, [(work, self._editions.get(work, 0) + 1) for work in [*fresh, *again]])
         if known and self._random.random() < 1 / 2:
             self._delete(client, self._random.choice(known))
-        while not self._stopping.is_set() and len(self._backlog) > self._room:
+        while not self._stopping.is_set() and self._backlog.count() > self._room:
             time.sleep(PAUSE_SECONDS)
 
     def _send(self, client: Client, editions: list[tuple[int, int]]) -> None:
@@ -205,12 +206,12 @@ class Asker(Caller):
         seed: int,
         writers: Sequence[Writer],
         patience: float,
-        reading: float,
+        resting: float,
     ) -> None:
         super().__init__(settings, works, ledger, seed)
         self._writers = writers
         self._patience = patience
-        self._reading = reading
+        self._resting = resting
         self.waits_for = ""
 
     def _step(self, client: Client) -> None:
@@ -239,7 +240,7 @@ class Asker(Caller):
         for one in job.result.kept if job.result else ():
             editions.setdefault(one.document_id, set()).add(one.metadata[shelf.EDITION])
         self._check_answer(editions, begun)
-        self._stopping.wait(self._reading)
+        self._stopping.wait(self._resting)
 
     def _check_answer(self, editions: dict[str, set[Any]], begun: float) -> None:
         for document_id, found in editions.items():
