@@ -328,9 +328,8 @@ The long forms: `./do bench kills --kills 1000 --documents 20000`, `./do bench k
 `./do bench deaf_workers`, `./do bench soak`, `./do bench grey`, `./do bench flood` and `./do bench malformed`.
 Abandoned work is sent again to the front of its queue, before all that waits
 (`tests/acceptance/test_rescued_first.py`) and behind what was abandoned earlier.
-What a worker has taken and not begun when it is killed (documents with which a worker was lost wait to be worked on
-alone) has no lease that could run out: while there is a backlog it is found after ten minutes
-(`docs/decisions/0008-known-and-possible-loss.md`). That is the tail of the kills on record.
+What a worker has taken and not begun when it is killed has no lease that could run out: its message goes back to the
+front as soon as the worker has been silent for 15 seconds (`docs/decisions/0008-known-and-possible-loss.md`).
 """
 
 

@@ -1,5 +1,7 @@
 """What a killed worker held does not wait a second time: it is taken up before all that came after it."""
 
+import base64
+import json
 import os
 import signal
 import time
@@ -7,12 +9,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+import redis
 
 from second_opinion import Client
-from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
+from second_opinion.pipeline.ingest import Policy
+from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ports import Swap
+from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState, document_key
 from second_opinion.schemas.job import JobState
 from second_opinion.workers.app import make_app
 from second_opinion.workers.bootstrap import open_elasticsearch
+from second_opinion.workers.presence import ALIVE_SECONDS
 from second_opinion.workers.queue import CeleryTaskQueue
 from tests.acceptance.conftest import System, Worker, wait_until
 
@@ -27,6 +34,8 @@ LEAST_LEFT = 0.4
 AFTER_LEASE_SECONDS = 30.0
 LEASE_SECONDS = 4.0
 START_SECONDS = 120.0
+AFTER_DEATH_SECONDS = 20.0
+SUSPECTS = 12
 
 
 def text(number: int) -> str:
@@ -53,6 +62,25 @@ def test_documents_of_a_killed_worker_come_before_two_thousand_others(system: Sy
         wait_until(lambda: not waiting(system, held), START_SECONDS, lambda: f"{waiting(system, held)} still wait")
         print(f"{len(held)} held, sent again {rescued:.1f} s after the lease, {left(system)} of {before} left")  # noqa: T201
         assert rescued < AFTER_LEASE_SECONDS
+        assert left(system) > LEAST_LEFT * before
+    for worker in system.of("index"):
+        worker.kill()
+
+
+def test_what_waited_to_be_alone_when_its_worker_was_killed_comes_to_the_next(system: System) -> None:
+    """Documents with which workers were lost wait for each other in one, without a lease; thousands are behind."""
+    with system.client() as client:
+        client.submit_documents([DocumentInput(id=f"wing/{number}", text=text(number)) for number in range(WAITING)])
+        suspects = made_suspects(system, client)
+        queue = CeleryTaskQueue(make_app(system.settings))
+        (worker,) = system.start("index")
+        held = caught_with(worker, lambda: in_hands_only(system, suspects))
+        killed, behind = time.monotonic(), queue.length("index")
+        wait_until(lambda: queue.length("index") > behind, ALIVE_SECONDS + AFTER_DEATH_SECONDS)
+        before = left(system)
+        system.start("index")
+        wait_until(lambda: not waiting(system, held), ALIVE_SECONDS + AFTER_DEATH_SECONDS)
+        print(f"{len(held)} held, taken up after {time.monotonic() - killed:.1f} s")  # noqa: T201 - shown when it fails
         assert left(system) > LEAST_LEFT * before
     for worker in system.of("index"):
         worker.kill()
@@ -105,6 +133,39 @@ def leased(system: System) -> list[DocumentRecord]:
         return [one for one in found if one.lease_owner is not None]
     finally:
         stores.connection.close()
+
+
+def made_suspects(system: System, client: Client) -> list[DocumentRecord]:
+    """Return documents with which two workers were lost, sent as the reconciler sends them."""
+    names = [f"tower/{number}" for number in range(SUSPECTS)]
+    keys = [document_key("default", name) for name in names]
+    client.submit_documents([DocumentInput(id=name, text=text(number)) for number, name in enumerate(names)])
+    stores = open_elasticsearch(system.settings)
+    try:
+        lost = {"losses": 2, "attempts": 2, "enqueued_at": time.time()}
+        seen = [stores.documents.get([key])[key] for key in keys]
+        swapped = stores.documents.swap([Swap(one.record.model_copy(update=lost), one) for one in seen])
+    finally:
+        stores.connection.close()
+    suspects = [one.record for one in swapped if one is not None]
+    assert len(suspects) == SUSPECTS
+    enqueue(CeleryTaskQueue(make_app(system.settings)), suspects, Policy())
+    return suspects
+
+
+def in_hands_only(system: System, suspects: list[DocumentRecord]) -> list[DocumentRecord]:
+    """Return which of these a worker has taken the message of and not begun."""
+    broker = redis.Redis.from_url(system.environment["OPINION_BROKER_URL"], decode_responses=True)
+    held = [
+        json.loads(one)[0]["body"] for key in broker.scan_iter(match="unacked.index:*") for one in broker.hvals(key)
+    ]
+    bodies = " ".join(base64.b64decode(one).decode() for one in held)
+    stores = open_elasticsearch(system.settings)
+    try:
+        found = stores.documents.get([one.key for one in suspects])
+    finally:
+        stores.connection.close()
+    return [one for one in suspects if one.key in bodies and found[one.key].record.attempts == one.attempts]
 
 
 def waiting(system: System, held: list[DocumentRecord]) -> int:

@@ -1,11 +1,12 @@
-"""Queues in memory as Celery keeps them on Redis: at least once, acknowledged late, and not quite safe in between."""
+"""Queues in memory as Celery keeps them on Redis: at least once, acknowledged late, in hands that may be lost."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
+from second_opinion.pipeline.adapters.redis.hands import QUICK_RETURNS
 from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
@@ -18,6 +19,7 @@ class Delivery:
 
     Attributes:
         front: It was put before all that waits.
+        returns: How often it came back from the hands of a silent holder.
     """
 
     number: int
@@ -25,22 +27,34 @@ class Delivery:
     body: Mapping[str, Any]
     due_at: float = 0.0
     front: bool = False
+    returns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A message in somebody's hands, since when (Unix seconds) and in whose."""
+
+    delivery: Delivery
+    since: float
+    holder: Hashable
 
 
 class MemoryBroker:
     """A broker in this process.
 
-    A consumer takes a message off its queue and only then records that it holds it, as kombu does on Redis: a consumer
-    that ends between the two takes the message with it. What is held longer than `visibility_timeout` without being
-    acknowledged goes back into its queue, whether or not somebody still works on it.
+    What a consumer has taken is held by it. Of a holder that has been silent for `alive_seconds` it goes back to the
+    front of its queue, `QUICK_RETURNS` times. What is held longer than `visibility_timeout` without being acknowledged
+    goes back, whether or not somebody still works on it.
     """
 
-    def __init__(self, *, clock: Clock, visibility_timeout: float = 3_600.0) -> None:
+    def __init__(self, *, clock: Clock, visibility_timeout: float = 3_600.0, alive_seconds: float = 15.0) -> None:
         self._clock = clock
         self._visibility_timeout = visibility_timeout
+        self._alive_seconds = alive_seconds
         self._sent = 0
         self._waiting: defaultdict[str, list[Delivery]] = defaultdict(list)
-        self._held: dict[int, tuple[Delivery, float]] = {}
+        self._held: dict[int, _Held] = {}
+        self._silent: dict[Hashable, float] = {}
 
     def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0, front: bool = False) -> None:
         """Put a message at the end of a queue, or at its `front`, to be worked on after `delay` seconds."""
@@ -50,16 +64,14 @@ class MemoryBroker:
         at_front = sum(1 for _ in takewhile(lambda one: one.front, waiting))
         waiting.insert(at_front if front else len(waiting), delivery)
 
-    def take(self, queue: str) -> Delivery | None:
-        """Take the oldest message that is due off its queue; nobody holds it until it is recorded."""
+    def take(self, queue: str, holder: Hashable) -> Delivery | None:
+        """Give a holder the oldest message of a queue that is due."""
         for place, delivery in enumerate(self._waiting[queue]):
             if delivery.due_at <= self._clock.now():
-                return self._waiting[queue].pop(place)
+                taken = self._waiting[queue].pop(place)
+                self._held[taken.number] = _Held(taken, self._clock.now(), holder)
+                return taken
         return None
-
-    def record(self, delivery: Delivery) -> None:
-        """Record that a taken message is held."""
-        self._held[delivery.number] = (delivery, self._clock.now())
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Forget a message that has had its effect; one that went back into its queue meanwhile stays there."""
@@ -68,11 +80,28 @@ class MemoryBroker:
     def restore(self) -> int:
         """Put back what has been held too long; return how many messages that was."""
         overdue = self._clock.now() - self._visibility_timeout
-        late = [delivery for delivery, since in self._held.values() if since <= overdue]
+        late = [one.delivery for one in self._held.values() if one.since <= overdue]
         for delivery in late:
             del self._held[delivery.number]
             self._waiting[delivery.queue].insert(0, delivery)
         return len(late)
+
+    def give_back(self, living: Collection[Hashable]) -> int:
+        """Put back what those hold who have been silent for long; return how many messages that was.
+
+        Args:
+            living: Holders who can be heard now.
+        """
+        now = self._clock.now()
+        holders = {one.holder for one in self._held.values()}
+        self._silent = {holder: self._silent.get(holder, now) for holder in holders if holder not in living}
+        dead = {holder for holder, since in self._silent.items() if now - since >= self._alive_seconds}
+        found = [one.delivery for one in self._held.values() if one.holder in dead]
+        again = [delivery for delivery in found if delivery.returns < QUICK_RETURNS]
+        for delivery in reversed(again):
+            del self._held[delivery.number]
+            self._waiting[delivery.queue].insert(0, replace(delivery, front=True, returns=delivery.returns + 1))
+        return len(again)
 
     def due(self, queue: str) -> bool:
         """Tell whether a message of a queue can be taken."""
@@ -89,7 +118,7 @@ class MemoryBroker:
 
     def held(self) -> list[Delivery]:
         """Return what is held."""
-        return [delivery for delivery, _ in self._held.values()]
+        return [one.delivery for one in self._held.values()]
 
     def lose(self, delivery: Delivery) -> None:
         """Lose a message that waits."""
@@ -107,6 +136,7 @@ class MemoryBroker:
         """Lose everything, as an empty Redis that takes the place of the former."""
         self._waiting.clear()
         self._held.clear()
+        self._silent.clear()
 
 
 class BrokerQueue:

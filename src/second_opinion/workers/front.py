@@ -13,9 +13,9 @@ from celery import Celery
 from kombu import Producer
 from kombu.utils.json import dumps
 
-HEADER: Final = "rescued"
-"""Header of a message that was put at the front."""
-MARK: Final = dumps({HEADER: True})[1:-1]
+from second_opinion.pipeline.adapters.redis.hands import RESCUED
+
+MARK: Final = dumps({RESCUED: True})[1:-1]
 MOST: Final = 1_000
 """Messages that are looked past: beyond so many the order at the front is of no use any more."""
 
@@ -47,7 +47,7 @@ def _at_front(transport: type[Any]) -> type[Any]:
     class FrontChannel(transport.Channel):  # type: ignore[misc, name-defined] # whichever the address asks for
         def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
             priority = self._get_message_priority(message, reverse=False)
-            marked = {**message, "headers": {**message.get("headers", {}), HEADER: True}}
+            marked = {**message, "headers": {**message.get("headers", {}), RESCUED: True}}
             with self.conn_or_acquire() as client:
                 client.eval(PUT, 1, self._q_for_pri(queue, priority), dumps(marked), MARK, MOST)
 

@@ -16,7 +16,7 @@ class RoleSpec:
     Attributes:
         pool: Celery's worker pool. Threads share one copy of a model; prefork isolates what may crash.
         beat: True when the role also sends the periodic tasks.
-        holds: True when its messages are nowhere else, so that what a lost worker held has to be given back.
+        holds: True when what a lost worker held is given back within seconds; the next tick does what the last did.
         gives_way: True when nobody waits for it, so that whatever else the machine does comes first.
     """
 
@@ -29,10 +29,10 @@ class RoleSpec:
 
 ROLES: Final[dict[Role, RoleSpec]] = {
     "intake": RoleSpec(queue="intake", pool="threads", holds=True),
-    "extract": RoleSpec(queue="extract", pool="prefork", gives_way=True),
-    "index": RoleSpec(queue="index", pool="threads", gives_way=True),
-    "retrieve": RoleSpec(queue="retrieve", pool="threads"),
-    "rerank": RoleSpec(queue="rerank", pool="threads"),
+    "extract": RoleSpec(queue="extract", pool="prefork", holds=True, gives_way=True),
+    "index": RoleSpec(queue="index", pool="threads", holds=True, gives_way=True),
+    "retrieve": RoleSpec(queue="retrieve", pool="threads", holds=True),
+    "rerank": RoleSpec(queue="rerank", pool="threads", holds=True),
     "maintenance": RoleSpec(queue="maintenance", pool="prefork", beat=True, gives_way=True),
 }
 

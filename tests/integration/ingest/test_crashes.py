@@ -145,6 +145,23 @@ def test_a_document_that_kills_its_worker_takes_its_batch_down_once(bench: Bench
     assert states == {name: DocumentState.FAILED if name == "d2" else DocumentState.INDEXED for name in names}
 
 
+@pytest.mark.parametrize("reconciled", [False, True], ids=["before", "after"])
+def test_a_batch_that_comes_back_is_not_worked_on_together_again(bench: Bench, *, reconciled: bool) -> None:
+    """A dead worker's message comes again when its lease is over, before the documents are sent singly or after."""
+    names = [f"d{number}" for number in range(4)]
+    bench.rig.acceptance.accept([{"id": name, "text": f"Text of {name}."} for name in names])
+    batch = bench.rig.queue.batches.popleft()
+    with pytest.raises(Crash):
+        crashing(bench, "contents", "get", 1, after=False).indexing.index(batch)
+    bench.clock.advance(bench.rig.policy.lease_seconds + 1)
+    if reconciled:
+        bench.reconcile()
+    assert bench.rig.indexing.index(batch).taken == 0
+    assert bench.reconcile() == (0 if reconciled else 4)
+    bench.rig.drain()
+    assert {bench.rig.status(name).state for name in names} == {DocumentState.INDEXED}
+
+
 def test_many_killed_workers_park_no_document(bench: Bench) -> None:
     """Lost again and again beside others, a document is a suspect, not the cause, and is indexed in the end."""
     names = [f"d{number}" for number in range(4)]

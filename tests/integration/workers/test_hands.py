@@ -13,6 +13,7 @@ from kombu import Queue
 from second_opinion.pipeline.adapters.redis.hands import QUICK_RETURNS, RedisHands, Returned, transport_options
 from second_opinion.workers.app import make_app
 from second_opinion.workers.envelopes import UNREADABLE
+from second_opinion.workers.front import producer_at_front
 from second_opinion.workers.presence import holder_name
 from second_opinion.workers.settings import Settings
 from tests.acceptance.conftest import BROKER_DATABASE, redis_database, wait_until
@@ -41,6 +42,11 @@ class Bench:
     def send(self, name: str) -> None:
         """Send a message by its task's name."""
         self.app().send_task("opinion.accept", args=[{"name": name}])
+
+    def put_at_front(self, name: str) -> None:
+        """Send a message as work that has had its turn is sent."""
+        with producer_at_front(app := self.app()) as producer:
+            app.send_task("opinion.accept", args=[{"name": name}], producer=producer)
 
     def hold(self, holder: str, seconds: float, count: int = 1) -> list[Any]:
         """Take messages and keep them, as a worker that works on them does."""
@@ -97,6 +103,20 @@ def test_a_dead_holder_gives_back_what_it_held(bench: Bench) -> None:
     assert not any(dead in key for key in left)
     assert any(alive in key for key in left)
     assert bench.hands.give_back() == Returned()
+
+
+def test_what_comes_back_keeps_its_order_at_the_front(bench: Bench) -> None:
+    """The oldest is next; what was abandoned later stays behind it, and what is put at the front after that, too."""
+    for name in ("first", "second", "third", "ordinary"):
+        bench.send(name)
+    bench.hold(dead := holder_name("intake"), DEAD, count=2)
+    bench.take_unseen(dead, DEAD)
+    bench.put_at_front("abandoned later")
+    assert bench.hands.give_back() == Returned(restored=3)
+    bench.put_at_front("abandoned last")
+    again = bench.hold(holder_name("intake"), ALIVE, count=6)
+    expected = ["first", "second", "third", "abandoned later", "abandoned last", "ordinary"]
+    assert [one.payload[0][0]["name"] for one in again] == expected
 
 
 def test_what_is_acknowledged_does_not_come_back(bench: Bench) -> None:

@@ -93,11 +93,19 @@ class Leases:
         self._stores = stores
         self._policy = policy
 
-    def suspects(self, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
-        """Return those operations with which so many workers were lost that they have to be worked on alone."""
+    def parted(self, refs: Sequence[DocumentRef]) -> tuple[list[DocumentRef], list[DocumentRef]]:
+        """Return the operations of a message to be worked on in company, and those to be worked on alone.
+
+        The latter are those with which so many workers were lost. Left out of a message of many is what a worker was
+        lost with since it was sent: it has a message of its own, or gets one, and must not take these with it again.
+        """
         seen = self._stores.documents.get([ref.key for ref in refs])
         records = {ref: seen[ref.key].record for ref in refs if ref.key in seen}
-        return [ref for ref, record in records.items() if record.ref == ref and _is_suspect(record)]
+        losses = {ref: _losses(record) for ref, record in records.items() if record.ref == ref}
+        suspects = [ref for ref, lost in losses.items() if lost >= LOSSES_IN_COMPANY]
+        if len(refs) > 1:
+            return [ref for ref in refs if not losses.get(ref)], suspects
+        return [ref for ref in refs if ref not in suspects], suspects
 
     def take(self, refs: Sequence[DocumentRef], *, extraction: bool, alone: bool = False) -> list[Held]:
         """Take the leases of those operations that are due; the others are somebody else's or no longer wanted.
@@ -243,9 +251,9 @@ def backoff(key: str, failures: int, error: ErrorInfo, policy: Policy) -> float:
     return max(own, error.retry_after or 0.0)
 
 
-def _is_suspect(record: DocumentRecord) -> bool:
-    lapsed = 1 if record.lease_owner is not None else 0
-    return record.losses + lapsed >= LOSSES_IN_COMPANY
+def _losses(record: DocumentRecord) -> int:
+    """Return how many workers were lost with it, one that has its lease counted: if that is over, it was."""
+    return record.losses + (1 if record.lease_owner is not None else 0)
 
 
 def _is_due(record: DocumentRecord, ref: DocumentRef, now: float, *, extraction: bool) -> bool:

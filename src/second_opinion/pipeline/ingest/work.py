@@ -102,8 +102,7 @@ class Indexing:
         Raises:
             StoreUnavailable: If Elasticsearch cannot be had. Nothing is lost: leases run out.
         """
-        suspects = self._leases.suspects(refs)
-        others = [ref for ref in refs if ref not in suspects]
+        others, suspects = self._leases.parted(refs)
         reports = self._company.work_off(others, suspects, lambda some, alone: self._index(some, guard, alone=alone))
         return WorkReport(*(sum(counts) for counts in zip(*map(astuple, reports), strict=True)))
 

@@ -178,18 +178,16 @@ class World:
     def consume(self, process: Process, queue: str, serve: Serve, *, threads: int = 1) -> None:
         """Let threads of a process work off a queue as Celery does: late acknowledgement, nothing prefetched."""
         for number in range(threads):
-            self.sea.scheduler.spawn(f"{process.name}.{number}", process, lambda: self._consume(queue, serve))
+            self.sea.scheduler.spawn(f"{process.name}.{number}", process, lambda: self._consume(process, queue, serve))
 
-    def _consume(self, queue: str, serve: Serve) -> None:
+    def _consume(self, process: Process, queue: str, serve: Serve) -> None:
         scheduler, broker = self.sea.scheduler, self.broker
         while True:
             scheduler.wait(lambda: broker.due(queue))
-            delivery = broker.take(queue)
+            delivery = broker.take(queue, process)
             if delivery is None:
                 continue
-            # A process that ends here takes the message with it.
             scheduler.point()
-            broker.record(delivery)
             self.sea.tell(f"begins message {delivery.number} of {queue}")
             try:
                 serve(dict(delivery.body))
@@ -197,6 +195,11 @@ class World:
                 self.sea.tell(f"message {delivery.number}: {problem.code}")
             scheduler.point()
             broker.acknowledge(delivery)
+
+    def _give_back(self) -> None:
+        now = self.sea.scheduler.now
+        heard = {process for process, _ in self.living.values() if not process.dead and process.frozen_until <= now}
+        self.broker.give_back(heard)
 
     def begin_index(self, process: Process) -> None:
         """Begin an index worker of three threads that commit together."""
@@ -246,6 +249,7 @@ class World:
         scheduler.spawn(f"{process.name}.reconcile", process, every(RECONCILE_SECONDS, reconciler.reconcile))
         scheduler.spawn(f"{process.name}.sweep", process, every(SWEEP_SECONDS, sweeper.sweep))
         scheduler.spawn(f"{process.name}.restore", process, every(RECONCILE_SECONDS, self.broker.restore))
+        scheduler.spawn(f"{process.name}.give_back", process, every(RECONCILE_SECONDS, self._give_back))
 
     def time_guard(self, process: Process) -> Guard:
         """Return a guard that ends a task after its limit."""

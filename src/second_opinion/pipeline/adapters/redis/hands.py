@@ -1,9 +1,10 @@
-"""What workers hold that is nowhere else: messages sent by task name, given back when their holder is dead.
+"""What workers hold: messages that are given back when their holder is dead.
 
 Kombu keeps the messages that a worker has taken and not acknowledged in one hash for all workers, and gives them back
 by their age alone, after the longest time that any task may take. Here each holder has a hash of its own, and says
-every few seconds that it lives. Of one that has not said so for long, all goes back to the front of its queue at once:
-what it has, and what it has taken and not looked at yet, which is in a list (`workers/taking.py`).
+every few seconds that it lives. Of one that has not said so for long, all goes back to the front of its queue at once,
+in the order in which it was taken: what it has, and what it has taken and not looked at yet, which is in a list
+(`workers/taking.py`).
 """
 
 import json
@@ -19,6 +20,8 @@ from second_opinion.pipeline.adapters.redis.keys import Keys
 QUICK_RETURNS: Final = 3
 """A message that its holders died with more often than this may be why: kombu gives it back, after its long time."""
 RETURNS: Final = "opinion_returns"
+RESCUED: Final = "rescued"
+"""Header of a message that was put at the front of its queue; `workers/front.py` puts the next behind these."""
 HOLDERS_AT_ONCE: Final = 100
 
 
@@ -79,9 +82,12 @@ class RedisHands:
         keys, queue = transport_options(holder), holder.partition(":")[0]
 
         def move(pipe: Any) -> Returned:
+            order = pipe.zrange(keys["unacked_index_key"], 0, -1)
             taken, held = pipe.lrange(keys["taken_key"], 0, -1), pipe.hgetall(keys["unacked_key"])
             pipe.multi()
-            found = [_put_back(pipe, queue, one, now) for one in _all_held(taken, held)]
+            in_order = sorted(held.items(), key=lambda one: order.index(one[0]) if one[0] in order else len(order))
+            # What is put in last is at the very front, so the last to be taken is put in first.
+            found = [_put_back(pipe, queue, one, now) for one in reversed(_all_held(taken, dict(in_order)))]
             pipe.delete(*keys.values())
             pipe.zrem(self._holders, holder)
             return Returned(sum(found), len(found) - sum(found))
@@ -139,5 +145,5 @@ def _put_back(pipe: Any, queue: str, held: _Held, now: float) -> bool:
 def _count_return(message: dict[str, Any]) -> int:
     headers = message.get("headers") or {}
     returns = int(headers.get(RETURNS, 0)) + 1
-    message["headers"] = {**headers, RETURNS: returns, "redelivered": True}
+    message["headers"] = {**headers, RETURNS: returns, RESCUED: True, "redelivered": True}
     return returns

@@ -26,8 +26,8 @@
     opinion:workers:QUEUE       zset    workers of a queue by when they were last seen. Those of a day; lives as long.
     opinion:jobs:finished       channel the id of each job that becomes terminal.
     opinion:jobs:moved          channel the id of each job that comes to another stage.
-    opinion:holders             zset    in the broker's database: workers that hold messages which are nowhere else, by
-                                        when they count as dead. What each holds is in `unacked.HOLDER`, and what it
+    opinion:holders             zset    in the broker's database: workers that hold messages, by when they count as
+                                        dead. What each holds is in `unacked.HOLDER`, and what it
                                         has taken and not looked at yet in `taken.HOLDER`, a list.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
