@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from second_opinion.pipeline.adapters.redis.hands import QUICK_RETURNS
 from second_opinion.pipeline.ports import Clock
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.document import DocumentRef
 from second_opinion.schemas.messages import ExtractDocument, IndexDocuments, RemakeDocuments, RerankCandidates, RunQuery
+
+ALIVE_SECONDS: Final = 15.0
+"""Silence after which a holder counts as dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +45,22 @@ class _Held:
 class MemoryBroker:
     """A broker in this process.
 
-    What a consumer has taken is held by it. Of a holder that has been silent for `alive_seconds` it goes back to the
-    front of its queue, `QUICK_RETURNS` times. What is held longer than `visibility_timeout` without being acknowledged
-    goes back, whether or not somebody still works on it.
+    What is held longer than `visibility_timeout` without being acknowledged goes back into its queue, whether or not
+    somebody still works on it.
+
+    Args:
+        keeps_hands: As our workers do: what a consumer has taken is held by it at once, and of a holder that has been
+            silent for 15 seconds it goes back to the front, `QUICK_RETURNS` times. Otherwise as kombu does by
+            itself: a consumer that ends between taking a message and recording that it has it takes it along.
     """
 
-    def __init__(self, *, clock: Clock, visibility_timeout: float = 3_600.0, alive_seconds: float = 15.0) -> None:
+    def __init__(self, *, clock: Clock, visibility_timeout: float = 3_600.0, keeps_hands: bool = True) -> None:
+        self._keeps_hands = keeps_hands
         self._clock = clock
         self._visibility_timeout = visibility_timeout
-        self._alive_seconds = alive_seconds
         self._sent = 0
         self._waiting: defaultdict[str, list[Delivery]] = defaultdict(list)
-        self._held: dict[int, _Held] = {}
+        self._held: dict[tuple[int, Hashable], _Held] = {}
         self._silent: dict[Hashable, float] = {}
 
     def send(self, queue: str, body: Mapping[str, Any], *, delay: float = 0.0, front: bool = False) -> None:
@@ -65,24 +72,33 @@ class MemoryBroker:
         waiting.insert(at_front if front else len(waiting), delivery)
 
     def take(self, queue: str, holder: Hashable) -> Delivery | None:
-        """Give a holder the oldest message of a queue that is due."""
+        """Take the oldest message that is due off its queue; who does not keep its hands has still to record it."""
         for place, delivery in enumerate(self._waiting[queue]):
             if delivery.due_at <= self._clock.now():
                 taken = self._waiting[queue].pop(place)
-                self._held[taken.number] = _Held(taken, self._clock.now(), holder)
+                if self._keeps_hands:
+                    self.record(taken, holder)
                 return taken
         return None
 
-    def acknowledge(self, delivery: Delivery) -> None:
+    def record(self, delivery: Delivery, holder: Hashable) -> None:
+        """Record that a taken message is held."""
+        self._held[self._place(delivery, holder)] = _Held(delivery, self._clock.now(), holder)
+
+    def acknowledge(self, delivery: Delivery, holder: Hashable) -> None:
         """Forget a message that has had its effect; one that went back into its queue meanwhile stays there."""
-        self._held.pop(delivery.number, None)
+        self._held.pop(self._place(delivery, holder), None)
+
+    def _place(self, delivery: Delivery, holder: Hashable) -> tuple[int, Hashable]:
+        """Return where it is kept that somebody has a message: a hash for each, or, as kombu does, one for all."""
+        return (delivery.number, holder if self._keeps_hands else None)
 
     def restore(self) -> int:
         """Put back what has been held too long; return how many messages that was."""
         overdue = self._clock.now() - self._visibility_timeout
-        late = [one.delivery for one in self._held.values() if one.since <= overdue]
-        for delivery in late:
-            del self._held[delivery.number]
+        late = [(place, one.delivery) for place, one in self._held.items() if one.since <= overdue]
+        for place, delivery in late:
+            del self._held[place]
             self._waiting[delivery.queue].insert(0, delivery)
         return len(late)
 
@@ -92,14 +108,16 @@ class MemoryBroker:
         Args:
             living: Holders who can be heard now.
         """
+        if not self._keeps_hands:
+            return 0
         now = self._clock.now()
         holders = {one.holder for one in self._held.values()}
         self._silent = {holder: self._silent.get(holder, now) for holder in holders if holder not in living}
-        dead = {holder for holder, since in self._silent.items() if now - since >= self._alive_seconds}
-        found = [one.delivery for one in self._held.values() if one.holder in dead]
-        again = [delivery for delivery in found if delivery.returns < QUICK_RETURNS]
-        for delivery in reversed(again):
-            del self._held[delivery.number]
+        dead = {holder for holder, since in self._silent.items() if now - since >= ALIVE_SECONDS}
+        found = [(place, one.delivery) for place, one in self._held.items() if one.holder in dead]
+        again = [(place, delivery) for place, delivery in found if delivery.returns < QUICK_RETURNS]
+        for place, delivery in reversed(again):
+            del self._held[place]
             self._waiting[delivery.queue].insert(0, replace(delivery, front=True, returns=delivery.returns + 1))
         return len(again)
 

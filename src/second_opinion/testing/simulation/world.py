@@ -51,6 +51,8 @@ POLICY: Final = Policy(
 """Short patience, so that leases, grace times and backoffs end within a run; small groups, so that there are many."""
 RESULT_SECONDS: Final = 86_400.0
 VISIBILITY_SECONDS: Final = (120.0, 3_600.0)
+KEEPS_HANDS_SHARE: Final = 0.5
+"""In the other runs workers lose what they have taken and not recorded, as an older version's do."""
 LISTING_LAG: Final = 1.0
 RECONCILE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 10.0
@@ -112,7 +114,11 @@ class World:
         self.rng = random.Random(f"world {self.seed}")  # noqa: S311 - has to be repeatable
         self.embedder = MoodyEmbedder()
         self.clock = ProcessClock(scheduler, Process("servers"))
-        self.broker = MemoryBroker(clock=self.clock, visibility_timeout=self.rng.choice(VISIBILITY_SECONDS))
+        self.broker = MemoryBroker(
+            clock=self.clock,
+            visibility_timeout=self.rng.choice(VISIBILITY_SECONDS),
+            keeps_hands=self.rng.random() < KEEPS_HANDS_SHARE,
+        )
         self.jobs = MemoryJobs(clock=self.clock, result_ttl=RESULT_SECONDS)
         self.candidates = MemoryCandidates()
         spec = self.embedder.spec
@@ -188,13 +194,14 @@ class World:
             if delivery is None:
                 continue
             scheduler.point()
+            broker.record(delivery, process)
             self.sea.tell(f"begins message {delivery.number} of {queue}")
             try:
                 serve(dict(delivery.body))
             except OpinionError as problem:
                 self.sea.tell(f"message {delivery.number}: {problem.code}")
             scheduler.point()
-            broker.acknowledge(delivery)
+            broker.acknowledge(delivery, process)
 
     def _give_back(self) -> None:
         now = self.sea.scheduler.now
