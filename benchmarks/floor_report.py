@@ -30,8 +30,8 @@ from second_opinion.pipeline.adapters.elasticsearch.bulk import Action, run_bulk
 from second_opinion.schemas.floor_choice import FloorGoal
 from second_opinion.schemas.trace import Judgement, Trace, query_hash
 from second_opinion.testing.traces import a_trace
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 DAY = 86_400.0
 CANDIDATES = 100

@@ -42,8 +42,8 @@ from second_opinion.schemas.collection import QueryDefaults
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.verdict import Decision, Passage
 from second_opinion.testing.builders import a_query, a_result, a_scored
-from second_opinion.workers.bootstrap import open_jobs
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_jobs
 
 PASSAGES = 100
 WORDS = "A manager approves refunds above one hundred euros, and writes down why. " * 12

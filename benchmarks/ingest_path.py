@@ -23,7 +23,7 @@ from second_opinion import Client
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.chunking import open_chunker
 from second_opinion.schemas.document import DocumentInput
-from second_opinion.workers.bootstrap import open_connection
+from second_opinion.workers.stores import open_connection
 
 
 def main() -> None:

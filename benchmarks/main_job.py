@@ -24,9 +24,9 @@ from second_opinion import Client
 from second_opinion.ops.stack import LocalStack
 from second_opinion.pipeline.chunking import open_chunker
 from second_opinion.schemas.document import DocumentInput
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.routing import ROLES
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact", "pubmedqa", "chunking_eval")
 

@@ -28,8 +28,8 @@ from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.chunk import passage_text
 from second_opinion.schemas.collection import DEFAULT_COLLECTION
 from second_opinion.schemas.query import Query
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 ROLES = ("index", "retrieve", "rerank")
 WARM_UP = 3

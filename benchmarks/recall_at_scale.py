@@ -37,7 +37,7 @@ from second_opinion.pipeline.chunking import SectionChunker
 from second_opinion.pipeline.ports import SearchRequest
 from second_opinion.schemas.chunk import IndexedChunk, chunk_id, passage_text
 from second_opinion.schemas.collection import IndexFingerprint
-from second_opinion.workers.bootstrap import open_connection
+from second_opinion.workers.stores import open_connection
 
 PART: Final = 5_000
 BULK: Final = 500

@@ -21,9 +21,9 @@ import psutil
 from second_opinion.ops.stack import LocalStack
 from second_opinion.pipeline.adapters.elasticsearch import Connection
 from second_opinion.pipeline.adapters.redis.connection import connect
-from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_connection
 
 READY_SECONDS = 300.0
 MEGABYTE = 1024 * 1024

@@ -32,6 +32,7 @@ from second_opinion.schemas.messages import RerankCandidates
 from second_opinion.schemas.query import Query
 from second_opinion.workers import bootstrap
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_connection, open_traces
 from second_opinion.workers.tasks.rerank import rerank_candidates
 from second_opinion.workers.trace_writer import TraceWriter
 
@@ -44,7 +45,7 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.retrieving = bootstrap.retrieve_parts(settings)
         self.reranking = bootstrap.rerank_parts(settings.model_copy(update={"trace_days": 0}))
-        self.traces = bootstrap.open_traces(settings, bootstrap.open_connection(settings))
+        self.traces = open_traces(settings, open_connection(settings))
         self.choices = settings.query_defaults()
         self.asked = 0
 

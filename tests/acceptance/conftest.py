@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from second_opinion import Client
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 from tests.conftest import Servers
 
 READY_SECONDS = 120.0

@@ -3,8 +3,8 @@
 import time
 
 from second_opinion.schemas.document import DocumentInput
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.parts import Stores
+from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, wait_until
 
 DOCUMENTS = 240

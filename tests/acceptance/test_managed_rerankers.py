@@ -19,8 +19,8 @@ from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.schemas.usage import DailyUsage
 from second_opinion.schemas.verdict import CalibrationSource, Outcome
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.rerankers import open_breaker, open_usage
+from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, wait_until
 from tests.servers import faults, rerank_provider
 from tests.servers.faults import KEY, Fault, FaultyProvider

@@ -18,9 +18,9 @@ from second_opinion.pipeline.ports import Swap
 from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState, document_key
 from second_opinion.schemas.job import JobState
 from second_opinion.workers.app import make_app
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.presence import ALIVE_SECONDS
 from second_opinion.workers.queue import CeleryTaskQueue
+from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, Worker, wait_until
 
 pytestmark = pytest.mark.alone

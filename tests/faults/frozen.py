@@ -13,8 +13,8 @@ from celery import Celery
 from second_opinion import Client
 from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
 from second_opinion.schemas.job import Job, JobState
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.routing import ACCEPT, ROLES, Role
+from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, Worker, wait_until
 
 FROZEN: Final[tuple[Role, ...]] = ("intake", "extract", "index", "retrieve", "rerank")

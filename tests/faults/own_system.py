@@ -7,9 +7,9 @@ from pathlib import Path
 
 from second_opinion import Client
 from second_opinion.schemas.errors import OpinionError
-from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_connection
 from tests.faults.victims import OwnRedis, WorkerProcess
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from second_opinion import Client
-from second_opinion.workers.bootstrap import open_connection
 from second_opinion.workers.routing import ROLES, Role
+from second_opinion.workers.stores import open_connection
 from tests.faults import shelf
 from tests.faults.checker import Findings, check
 from tests.faults.ledger import Ledger, read

@@ -10,7 +10,7 @@ import pytest
 from second_opinion import Client
 from second_opinion.pipeline.adapters.elasticsearch import Connection, IndexNames
 from second_opinion.schemas.document import DocumentState
-from second_opinion.workers.bootstrap import open_connection
+from second_opinion.workers.stores import open_connection
 from tests.conftest import Servers
 from tests.faults import shelf
 from tests.faults.checker import check

@@ -1,4 +1,4 @@
-"""The composition root: the one place that picks an implementation for each port.
+"""The composition root: what each kind of process works with, on what `workers/stores.py` opens.
 
 Each function opens what one kind of process needs and nothing more: a caller loads no model, a retrieve worker no
 reranker. Nothing is connected before it is used, but models are loaded, and checked, at once.
@@ -6,29 +6,12 @@ reranker. Nothing is connected before it is used, but models are loaded, and che
 
 import atexit
 from collections.abc import Callable
-from typing import Final
 
 from second_opinion.pipeline.adapters.elasticsearch import (
-    Connection,
-    ConnectionOptions,
-    ElasticsearchApiKeys,
     ElasticsearchCalibrations,
-    ElasticsearchChunks,
-    ElasticsearchCollections,
-    ElasticsearchContents,
-    ElasticsearchDocuments,
-    ElasticsearchJudgements,
-    ElasticsearchTraces,
-    ElasticsearchWebhooks,
     IndexNames,
 )
-from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
-from second_opinion.pipeline.adapters.redis.connection import connect
-from second_opinion.pipeline.adapters.redis.hands import RedisHands
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
-from second_opinion.pipeline.adapters.redis.requests import RedisRequestBook
-from second_opinion.pipeline.adapters.redis.scores import RedisScores
-from second_opinion.pipeline.adapters.redis.workers import RedisWorkers
 from second_opinion.pipeline.admission import Admission, Bounds
 from second_opinion.pipeline.answer import JudgementParts
 from second_opinion.pipeline.calibration import CollectionCalibrations
@@ -55,7 +38,7 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.clock import SystemClock, UlidSource
 from second_opinion.workers.figures import QueueParts, QueueReader
 from second_opinion.workers.jobs import JobWork
-from second_opinion.workers.makers import fingerprint, formers, open_embedders, open_makers
+from second_opinion.workers.makers import fingerprint, open_embedders, open_makers
 from second_opinion.workers.parts import (
     Callers,
     ExtractParts,
@@ -67,81 +50,22 @@ from second_opinion.workers.parts import (
 )
 from second_opinion.workers.publication import publish
 from second_opinion.workers.queue import CeleryTaskQueue
-from second_opinion.workers.rerankers import LocalReranker, OpenedReranker, open_local_rerankers, open_rerankers
+from second_opinion.workers.rerankers import LocalReranker, open_local_rerankers, open_rerankers
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import (
+    open_candidates,
+    open_connection,
+    open_elasticsearch,
+    open_hands,
+    open_jobs,
+    open_scores,
+    open_traces,
+    open_workers,
+)
 from second_opinion.workers.trace_writer import TraceWriter
 
 Pulse = Callable[[], Guard]
 """Called in the thread of some work; returns what is called whenever that work shows that it goes on."""
-
-CACHE_TIMEOUT: Final = 0.5
-"""Seconds that asking the cache, or sharing a count, may take."""
-
-REGISTER_TIMEOUT: Final = 1.0
-"""Seconds that a worker's sign of life may take: its consumer stands still meanwhile."""
-
-
-def open_connection(settings: Settings) -> Connection:
-    """Return a client of Elasticsearch."""
-    password, api_key = settings.elasticsearch_password, settings.elasticsearch_api_key
-    return Connection(
-        ConnectionOptions(
-            urls=tuple(url.strip() for url in settings.elasticsearch_url.split(",")),
-            username=settings.elasticsearch_username,
-            password=password.get_secret_value() if password else None,
-            api_key=api_key.get_secret_value() if api_key else None,
-            ca_certs=settings.elasticsearch_ca_certs,
-            timeout=settings.elasticsearch_timeout,
-        )
-    )
-
-
-def open_traces(settings: Settings, connection: Connection) -> ElasticsearchTraces:
-    """Return the trace store."""
-    return ElasticsearchTraces(connection, IndexNames(settings.index_prefix), days=settings.trace_days)
-
-
-def open_elasticsearch(settings: Settings) -> Stores:
-    """Return the stores in Elasticsearch."""
-    connection, names = open_connection(settings), IndexNames(settings.index_prefix)
-    return Stores(
-        connection=connection,
-        documents=ElasticsearchDocuments(connection, names),
-        contents=ElasticsearchContents(connection, names),
-        chunks=ElasticsearchChunks(connection),
-        collections=ElasticsearchCollections(
-            connection, names, fingerprint(settings), former=[fingerprint(one) for one in formers(settings)]
-        ),
-        traces=open_traces(settings, connection),
-        judgements=ElasticsearchJudgements(connection, names),
-        calibrations=ElasticsearchCalibrations(connection, names),
-        api_keys=ElasticsearchApiKeys(connection, names),
-        webhooks=ElasticsearchWebhooks(connection, names),
-    )
-
-
-def open_jobs(settings: Settings) -> RedisJobs:
-    """Return the job store in Redis."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout)
-    return RedisJobs(client, clock=SystemClock(), result_ttl=settings.result_ttl, namespace=settings.index_prefix)
-
-
-def open_hands(settings: Settings) -> RedisHands:
-    """Return what knows the messages that workers hold."""
-    client = connect(settings.broker_url.get_secret_value(), timeout=settings.redis_timeout, decode=False)
-    return RedisHands(client, namespace=settings.index_prefix)
-
-
-def open_workers(settings: Settings) -> RedisWorkers:
-    """Return the register of workers in Redis."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, REGISTER_TIMEOUT))
-    return RedisWorkers(client, clock=SystemClock(), namespace=settings.index_prefix)
-
-
-def open_request_book(settings: Settings) -> RedisRequestBook:
-    """Return the count of callers' requests that all gateways share."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=min(settings.redis_timeout, CACHE_TIMEOUT))
-    return RedisRequestBook(client, clock=SystemClock(), namespace=settings.index_prefix)
 
 
 def open_webhook_sender(settings: Settings) -> WebhookSender:
@@ -160,12 +84,6 @@ def open_job_work(settings: Settings, jobs: RedisJobs, pulse: Pulse) -> JobWork:
         lease_seconds=settings.job_lease_seconds,
         pulse=pulse,
     )
-
-
-def open_candidates(settings: Settings) -> RedisCandidates:
-    """Return the candidate store in Redis."""
-    client = connect(settings.jobs_url.get_secret_value(), timeout=settings.redis_timeout, decode=False)
-    return RedisCandidates(client, namespace=settings.index_prefix)
 
 
 def open_admission(settings: Settings, queue: CeleryTaskQueue) -> Admission:
@@ -319,24 +237,6 @@ def open_trace_writer(settings: Settings) -> TraceWriter | None:
     writer = TraceWriter(open_traces(settings, open_connection(settings)))
     atexit.register(writer.close)
     return writer
-
-
-def open_scores(settings: Settings, opened: OpenedReranker) -> RedisScores | None:
-    """Return the known scores of a reranker; None when none are kept, or it is a remote one.
-
-    A provider may change its model under the same name, so what it said before is not what it would say.
-    """
-    if opened.is_remote or settings.rerank_cache_scores == 0:
-        return None
-    timeout = min(settings.redis_timeout, CACHE_TIMEOUT)
-    return RedisScores(
-        connect(settings.cache_url.get_secret_value(), timeout=timeout, decode=False),
-        opened.reranker.spec,
-        clock=SystemClock(),
-        ttl=settings.rerank_cache_ttl,
-        limit=settings.rerank_cache_scores,
-        namespace=settings.index_prefix,
-    )
 
 
 def gateway_rerankers(settings: Settings) -> list[LocalReranker]:

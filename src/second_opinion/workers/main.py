@@ -17,7 +17,6 @@ from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.hands import transport_options
 from second_opinion.schemas.errors import OpinionError
 from second_opinion.workers.app import make_app
-from second_opinion.workers.bootstrap import open_hands, open_workers
 from second_opinion.workers.deafness import Absence, Deafness
 from second_opinion.workers.farewell import bound_farewell
 from second_opinion.workers.logs import configure_logging
@@ -26,6 +25,7 @@ from second_opinion.workers.presence import Presence, holder_name
 from second_opinion.workers.routing import EXTRACT, RECONCILE, ROLES, Role, RoleSpec
 from second_opinion.workers.runner import TaskRunner
 from second_opinion.workers.settings import Settings, load_settings
+from second_opinion.workers.stores import open_hands, open_workers
 from second_opinion.workers.tasks import register
 from second_opinion.workers.watchdog import Limits, Watchdog, touch
 

@@ -11,8 +11,8 @@ import pytest
 from second_opinion.gateway.doctor.findings import Finding, Level
 from second_opinion.gateway.doctor.gateway import check_gateway
 from second_opinion.schemas.access import NewKey
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 from tests.integration.gateway.conftest import System
 from tests.integration.http.conftest import serving
 

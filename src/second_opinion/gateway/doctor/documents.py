@@ -8,9 +8,9 @@ from second_opinion.pipeline.calibration import check_key, ways_out
 from second_opinion.schemas.collection import CollectionRecord
 from second_opinion.schemas.document import DocumentState
 from second_opinion.schemas.errors import CalibrationMismatch, OpinionError
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.parts import Stores
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 MOST: Final = 1_000
 

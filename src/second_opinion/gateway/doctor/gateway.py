@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from second_opinion.gateway.doctor.findings import Finding, failed, warning, well
 from second_opinion.schemas.access import ApiKey
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 PATIENCE_SECONDS: Final = 10.0
 SOON_SECONDS: Final = 7 * 86_400.0

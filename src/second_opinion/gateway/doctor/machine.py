@@ -9,8 +9,8 @@ from second_opinion import __version__
 from second_opinion.gateway.doctor.findings import Finding, failed, warning, well
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.redis.connection import connect, redis_errors
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import STACK_FILE, Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 FLOOD: Final = 0.95
 HIGH: Final = 0.85

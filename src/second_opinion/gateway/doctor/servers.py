@@ -11,8 +11,8 @@ from second_opinion.pipeline.adapters.elasticsearch import Connection
 from second_opinion.pipeline.adapters.elasticsearch.errors import store_errors
 from second_opinion.pipeline.adapters.redis.connection import connect, redis_errors
 from second_opinion.schemas.errors import OpinionError
-from second_opinion.workers.bootstrap import open_elasticsearch
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_elasticsearch
 
 OLDEST_SERVER: Final = (8, 19)
 ANALYZED: Final = "the dosages"

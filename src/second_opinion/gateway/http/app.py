@@ -25,8 +25,9 @@ from second_opinion.gateway.http.rerank import RerankDesk
 from second_opinion.gateway.http.routes import ROUTERS
 from second_opinion.gateway.http.webhooks import WebhookDesk, webhook_desk
 from second_opinion.gateway.parts import Parts, connect
-from second_opinion.workers.bootstrap import gateway_rerankers, open_request_book, open_webhook_sender
+from second_opinion.workers.bootstrap import gateway_rerankers, open_webhook_sender
 from second_opinion.workers.settings import Settings
+from second_opinion.workers.stores import open_request_book
 
 SUMMARY: Final = "Retrieval that has to be right: a calibrated second opinion, a relevance floor, honest refusals."
 SCHEMES: Final = {
