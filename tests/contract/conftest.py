@@ -1,11 +1,17 @@
-"""Real models that the contract suites run on."""
+"""Real models and stores that the contract suites run on."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from second_opinion.pipeline.adapters.redis.connection import connect
+from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
+from second_opinion.testing.clock import ManualClock
+from second_opinion.testing.jobs import MemoryJobs
+from tests.contract.kept_jobs import RESULT_TTL, START, Kept
 from tests.servers.environments import EnvironmentMissing
 from tests.servers.infinity import serving
 
@@ -43,3 +49,17 @@ def infinity_url(cross_encoder_folder: Path, tmp_path_factory: pytest.TempPathFa
         pytest.skip(str(problem))
     yield url
     server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["double", pytest.param("redis", marks=pytest.mark.stack)])
+def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
+    """A store of either kind."""
+    clock = ManualClock(START)
+    if request.param == "double":
+        yield Kept(MemoryJobs(clock=clock, result_ttl=RESULT_TTL), clock, clock.advance)
+        return
+    client = connect(request.getfixturevalue("redis_url"), timeout=5.0)
+    namespace = request.getfixturevalue("namespace")
+    jobs = RedisJobs(client, clock=clock, result_ttl=RESULT_TTL, namespace=namespace)
+    yield Kept(jobs, clock, time.sleep)
+    jobs.close()

@@ -1,63 +1,15 @@
 """What every job store does: the double and Redis."""
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 
-from second_opinion.pipeline.adapters.redis.connection import connect
-from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
-from second_opinion.pipeline.ports import JobStore
-from second_opinion.schemas.errors import DeadlineExceeded, InternalError, JobCancelled, RerankUnavailable, UnknownJob
-from second_opinion.schemas.job import TERMINAL_STATES, Job, JobState
+from second_opinion.schemas.errors import DeadlineExceeded, InternalError, RerankUnavailable, UnknownJob
+from second_opinion.schemas.job import TERMINAL_STATES, JobState
 from second_opinion.schemas.query import ExistsFilter, Query, RangeFilter, TermFilter
 from second_opinion.testing.builders import a_query, a_result
-from second_opinion.testing.clock import ManualClock
-from second_opinion.testing.jobs import MemoryJobs
-
-RESULT_TTL = 0.8
-START = 1_700_000_000.0
-
-
-@dataclass
-class Kept:
-    """A store, its clock, and a way to let results grow old."""
-
-    jobs: JobStore
-    clock: ManualClock
-    grow_old: Callable[[float], None]
-
-    def submit(self, job_id: str = "job-1", *, timeout: float = 60.0) -> Job:
-        """Create a job of now."""
-        now = self.clock.now()
-        return self.jobs.create(a_query(job_id=job_id), submitted_at=now, expires_at=now + timeout)
-
-    def complete(self, job_id: str = "job-1") -> bool:
-        """Finish a job with an answer."""
-        return self.jobs.finish(job_id, JobState.DONE, at=self.clock.now(), result=a_result(job_id))
-
-    def cancel(self, job_id: str = "job-1") -> bool:
-        """Finish a job as its caller would."""
-        error = JobCancelled("cancelled by the caller").info()
-        return self.jobs.finish(job_id, JobState.CANCELLED, at=self.clock.now(), error=error)
-
-
-@pytest.fixture(params=["double", pytest.param("redis", marks=pytest.mark.stack)])
-def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
-    """A store of either kind."""
-    clock = ManualClock(START)
-    if request.param == "double":
-        yield Kept(MemoryJobs(clock=clock, result_ttl=RESULT_TTL), clock, clock.advance)
-        return
-    client = connect(request.getfixturevalue("redis_url"), timeout=5.0)
-    namespace = request.getfixturevalue("namespace")
-    jobs = RedisJobs(client, clock=clock, result_ttl=RESULT_TTL, namespace=namespace)
-    yield Kept(jobs, clock, time.sleep)
-    jobs.close()
+from tests.contract.kept_jobs import RESULT_TTL, START, Kept
 
 
 def test_a_new_job_waits_in_the_queue(kept: Kept) -> None:
@@ -108,23 +60,18 @@ def test_a_job_advances_and_counts_its_attempts(kept: Kept) -> None:
     assert [(job.state, job.attempts) for job in seen] == list(zip(states, [1, 2, 1, 1], strict=True))
 
 
-def begin(kept: Kept, owner: str, state: JobState = JobState.RETRIEVING, *, alone: bool = False) -> Job:
-    """Begin work on a job with a lease of ten seconds."""
-    return kept.jobs.begin("job-1", state, owner=owner, seconds=10.0, alone=alone)
-
-
 def test_a_lease_keeps_others_away_until_it_runs_out(kept: Kept) -> None:
     """Who comes second gets the job as it is, unchanged; after the lease, or its renewal, it is there to be taken."""
     kept.submit()
-    assert begin(kept, "first").owner == "first"
-    held = begin(kept, "second")
+    assert kept.begin("first").owner == "first"
+    held = kept.begin("second")
     assert (held.owner, held.attempts, held.lease_until) == ("first", 1, START + 10.0)
     kept.clock.advance(6.0)
     assert kept.jobs.renew("job-1", owner="first", seconds=10.0).lease_until == START + 16.0
     kept.clock.advance(9.0)
-    assert begin(kept, "second").owner == "first"
+    assert kept.begin("second").owner == "first"
     kept.clock.advance(1.0)
-    taken = begin(kept, "second")
+    taken = kept.begin("second")
     assert (taken.owner, taken.attempts, taken.losses, taken.lone_losses) == ("second", 2, 1, 0)
     assert kept.jobs.renew("job-1", owner="first", seconds=99.0) == taken
 
@@ -132,9 +79,9 @@ def test_a_lease_keeps_others_away_until_it_runs_out(kept: Kept) -> None:
 def test_who_lost_the_lease_changes_nothing(kept: Kept) -> None:
     """A worker that was frozen meanwhile neither hands over, nor finishes, nor gives back."""
     kept.submit()
-    begin(kept, "frozen")
+    kept.begin("frozen")
     kept.clock.advance(11.0)
-    rescued = begin(kept, "rescuer")
+    rescued = kept.begin("rescuer")
     assert not kept.jobs.release("job-1", owner="frozen", next_step="reranking", hands_over=True)
     assert not kept.jobs.finish("job-1", JobState.DONE, at=kept.clock.now(), result=a_result(), owner="frozen")
     assert kept.jobs.get("job-1") == rescued
@@ -145,7 +92,7 @@ def test_who_lost_the_lease_changes_nothing(kept: Kept) -> None:
 def test_a_lease_that_ran_out_is_still_good_if_nobody_took_over(kept: Kept) -> None:
     """A worker that was slow finishes its work, since it would only be done again."""
     kept.submit()
-    begin(kept, "slow")
+    kept.begin("slow")
     kept.clock.advance(11.0)
     assert kept.jobs.finish("job-1", JobState.DONE, at=kept.clock.now(), result=a_result(), owner="slow")
 
@@ -153,12 +100,12 @@ def test_a_lease_that_ran_out_is_still_good_if_nobody_took_over(kept: Kept) -> N
 def test_a_job_that_is_handed_on_waits_for_its_next_step(kept: Kept) -> None:
     """Who made its candidates is known; put back, it is queued until its message is due."""
     kept.submit()
-    begin(kept, "retriever")
+    kept.begin("retriever")
     assert kept.jobs.release("job-1", owner="retriever", next_step="reranking", hands_over=True)
     job = kept.jobs.get("job-1")
     assert (job.owner, job.state, job.next_step) == ("", JobState.RETRIEVING, "reranking")
     assert (job.handed_over_by, job.lease_until) == ("retriever", 0.0)
-    assert begin(kept, "judge", JobState.RERANKING).handed_over_by == "retriever"
+    assert kept.begin("judge", JobState.RERANKING).handed_over_by == "retriever"
     assert kept.jobs.release("job-1", owner="judge", next_step="reranking", due=START + 20.0)
     job = kept.jobs.get("job-1")
     assert (job.state, job.next_step, job.handed_over_by) == (JobState.QUEUED, "reranking", "retriever")
@@ -173,7 +120,7 @@ def test_jobs_are_listed_by_who_cares_for_them(kept: Kept) -> None:
         kept.submit(f"job-{number}")
         kept.clock.advance(1.0)
     kept.complete("job-3")
-    begin(kept, "somebody")
+    kept.begin("somebody")
     assert kept.jobs.waiting(due_before=START + 9.0, limit=9) == ["job-0", "job-2"]
     assert kept.jobs.waiting(due_before=START + 2.0, limit=9) == ["job-0"]
     assert (kept.jobs.count_waiting(), kept.jobs.lapsed(limit=9)) == (2, [])
@@ -184,7 +131,7 @@ def test_jobs_are_listed_by_who_cares_for_them(kept: Kept) -> None:
 def test_an_abandoned_job_is_requeued_once(kept: Kept) -> None:
     """Of many that find it one is told to send its message; a held or a freshly queued one is left alone."""
     kept.submit()
-    begin(kept, "dead", alone=True)
+    kept.begin("dead", alone=True)
     assert kept.jobs.requeue("job-1", waiting_before=START + 99.0) is None
     kept.clock.advance(10.0)
     with ThreadPoolExecutor(8) as pool:
@@ -296,98 +243,3 @@ def test_overdue_jobs_are_expired_in_bulk(kept: Kept) -> None:
     assert kept.jobs.expire(limit=10) == ["job-0"]
     assert kept.jobs.expire(limit=10) == []
     assert kept.jobs.get("job-3").state is JobState.QUEUED
-
-
-def test_waiting_ends_when_the_time_is_over(kept: Kept) -> None:
-    """An unfinished job comes back as it is, not as an error."""
-    kept.submit()
-    started = time.monotonic()
-    assert kept.jobs.wait("job-1", 0.2).state is JobState.QUEUED
-    assert 0.2 <= time.monotonic() - started < 1.0
-    assert kept.jobs.wait("job-1", 0.0).state is JobState.QUEUED
-    assert asyncio.run(kept.jobs.wait_async("job-1", 0.1)).state is JobState.QUEUED
-
-
-def test_waiting_for_a_finished_job_returns_at_once(kept: Kept) -> None:
-    """Nobody waits for what has happened already."""
-    kept.submit()
-    kept.complete()
-    assert kept.jobs.wait("job-1", 5.0).result == a_result()
-
-
-def test_all_waiters_hear_of_the_end(kept: Kept) -> None:
-    """Waiters in threads and on a loop wake when the job is finished, long before their time is over."""
-    kept.submit()
-    kept.submit("other")
-
-    async def many() -> list[Job]:
-        return await asyncio.gather(*(kept.jobs.wait_async("job-1", 20.0) for _ in range(200)))
-
-    threading.Timer(0.3, kept.complete).start()
-    started = time.monotonic()
-    with ThreadPoolExecutor(21) as pool:
-        in_threads = [pool.submit(kept.jobs.wait, "job-1", 20.0) for _ in range(20)]
-        on_a_loop = pool.submit(asyncio.run, many())
-        waited = [future.result() for future in in_threads] + on_a_loop.result()
-    assert {job.state for job in waited} == {JobState.DONE}
-    assert time.monotonic() - started < 5.0
-    assert kept.jobs.get("other").state is JobState.QUEUED
-
-
-async def steps_of(kept: Kept, seconds: float = 20.0) -> list[Job]:
-    """Follow a job to the end."""
-    return [job async for job in kept.jobs.follow("job-1", seconds)]
-
-
-def test_the_way_of_a_job_is_kept(kept: Kept) -> None:
-    """Each stage and the hand-over are there with their moments, and how many candidates there were."""
-    kept.submit()
-    kept.clock.advance(1.0)
-    begin(kept, "retriever")
-    kept.clock.advance(1.0)
-    kept.jobs.release("job-1", owner="retriever", next_step="reranking", hands_over=True, candidates=87)
-    kept.clock.advance(1.0)
-    begin(kept, "judge", JobState.RERANKING)
-    begin(kept, "judge", JobState.RERANKING)
-    kept.jobs.release("job-1", owner="judge", next_step="reranking", due=START + 20.0)
-    kept.complete()
-    assert [(step.state, step.at - START, step.candidates) for step in kept.jobs.get("job-1").progress] == [
-        (JobState.RETRIEVING, 1.0, None),
-        (JobState.RETRIEVING, 2.0, 87),
-        (JobState.RERANKING, 3.0, None),
-        (JobState.QUEUED, 3.0, None),
-    ]
-
-
-async def test_who_follows_a_job_hears_of_every_step(kept: Kept) -> None:
-    """Steps that are far enough apart come one by one; the last thing that comes is the end."""
-    kept.submit()
-    following = asyncio.create_task(steps_of(kept))
-    await asyncio.sleep(0.5)
-    begin(kept, "retriever")
-    await asyncio.sleep(0.5)
-    kept.jobs.release("job-1", owner="retriever", next_step="reranking", hands_over=True, candidates=3)
-    await asyncio.sleep(0.5)
-    begin(kept, "judge", JobState.RERANKING)
-    await asyncio.sleep(0.5)
-    kept.complete()
-    seen = await following
-    assert [(job.state, len(job.progress)) for job in seen] == [
-        (JobState.QUEUED, 0),
-        (JobState.RETRIEVING, 1),
-        (JobState.RETRIEVING, 2),
-        (JobState.RERANKING, 3),
-        (JobState.DONE, 3),
-    ]
-
-
-async def test_following_ends_with_its_time(kept: Kept) -> None:
-    """Who gives up leaves the job as it is; who comes after the end hears of the end and nothing else."""
-    kept.submit()
-    started = time.monotonic()
-    assert [job.state for job in await steps_of(kept, 0.3)] == [JobState.QUEUED]
-    assert time.monotonic() - started < 3.0
-    kept.complete()
-    assert [job.state for job in await steps_of(kept)] == [JobState.DONE]
-    with pytest.raises(UnknownJob):
-        [job async for job in kept.jobs.follow("nobody", 1.0)]
