@@ -182,7 +182,8 @@ class DocumentRecord(Versioned):
         lease_until: Until when (Unix seconds) nobody else takes the work over; 0 when nobody works on it.
         lease_alone: True when the holder of the lease does nothing else.
         not_before: Work is not to be begun before this (Unix seconds).
-        enqueued_at: When it was last put in a queue (Unix seconds); 0 when it is known to be in none.
+        enqueued_at: When it was last put in a queue (Unix seconds); 0 when it is known to be in none. A reconciler
+            writes an earlier moment until it has sent it.
         error: Why the target failed, or why its last attempt did.
         remake: How a reindex fares with this document; None before it came to it.
     """

@@ -1,5 +1,6 @@
 """A worker that ends between any two steps: readers see whole versions, and the reconciler sees the work done."""
 
+import base64
 from contextlib import suppress
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.ingest import GroupCommitter, Indexing, Policy
 from second_opinion.pipeline.ingest.leases import LOSSES_IN_COMPANY
+from second_opinion.pipeline.ingest.reconcile import SENDING_SECONDS
 from second_opinion.schemas.document import DocumentState, document_key
 from second_opinion.schemas.errors import StoreUnavailable
 from second_opinion.testing.ingest import Failing, IngestRig
@@ -255,6 +257,41 @@ def test_long_work_keeps_its_lease(bench: Bench) -> None:
     assert slow.indexing.index(message).committed == 1
     assert others == [0] * 5
     assert rig.status("d1").attempts == 1
+
+
+def test_a_reconciler_that_ends_before_it_has_sent_is_noticed_within_a_minute(bench: Bench) -> None:
+    """What it had marked is in no queue; however long the queues are, nobody's patience is needed."""
+    bench.rig.put("abandoned", OLD)
+    with pytest.raises(Crash):
+        crashing(bench, "contents", "get", 1, after=False).indexing.index(bench.rig.queue.batches.popleft())
+    bench.clock.advance(bench.rig.policy.lease_seconds + 1)
+    bench.settle()
+    with pytest.raises(Crash):
+        crashing(bench, "queue", "index", 1, after=False).reconciler.reconcile()
+    for number in range(3):
+        bench.rig.put(f"behind {number}", OLD)
+    assert bench.reconcile() == 0
+    bench.clock.advance(SENDING_SECONDS + 1)
+    assert bench.reconcile() == 1
+    (ref,) = bench.rig.queue.batches[0]
+    assert ref.key == document_key("default", "abandoned")
+    bench.clock.advance(SENDING_SECONDS + 1)
+    assert bench.reconcile() == 0
+
+
+def test_an_extraction_that_ends_before_it_has_handed_on_is_handed_on_by_the_next(bench: Bench) -> None:
+    """The text is recorded and its message never sent; the extraction's own message comes again, and again."""
+    bench.rig.acceptance.accept([{"id": "d1", "content": base64.b64encode(OLD.encode()).decode()}])
+    ref = bench.rig.queue.extractions.popleft()
+    with pytest.raises(Crash):
+        crashing(bench, "queue", "index", 1, after=False).extraction.extract(ref)
+    assert not bench.rig.queue.batches
+    assert bench.rig.extraction.extract(ref) is None
+    assert list(bench.rig.queue.batches) == [(ref,)]
+    bench.rig.drain()
+    assert bench.rig.status("d1").state is DocumentState.INDEXED
+    assert bench.rig.extraction.extract(ref) is None
+    assert not bench.rig.queue.batches
 
 
 def test_two_reconcilers_enqueue_a_document_once(bench: Bench) -> None:

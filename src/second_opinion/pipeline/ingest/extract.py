@@ -5,7 +5,7 @@ import structlog
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Extractor, Guard, Swap, no_guard
-from second_opinion.schemas.document import DocumentRef, ExtractedText
+from second_opinion.schemas.document import DocumentRef, DocumentState, ExtractedText
 from second_opinion.schemas.errors import BrokerUnavailable, ContentMissing, OpinionError
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,7 @@ class Extraction:
             else:
                 self._hand_on(held, text)
             return held.ending
+        self._hand_on_again(ref)
         return None
 
     def _text(self, held: Held) -> str:
@@ -81,6 +82,14 @@ class Extraction:
         except BrokerUnavailable as problem:
             log.warning("extracted_but_not_enqueued", key=held.record.key, error=problem.message)
             self._mark_unqueued(held)
+
+    def _hand_on_again(self, ref: DocumentRef) -> None:
+        """Pass an operation on whose message came again: its worker may have ended when it had the text recorded."""
+        seen = self._stores.documents.get([ref.key]).get(ref.key)
+        if seen is None or seen.record.ref != ref or seen.record.state is not DocumentState.RECEIVED:
+            return
+        if not seen.record.needs_extraction and seen.record.lease_owner is None:
+            self._stores.queue.index([ref])
 
     def _mark_unqueued(self, held: Held) -> None:
         try:

@@ -14,6 +14,8 @@ from second_opinion.schemas.errors import BrokerUnavailable
 PAGE: Final = 1_000
 SETTLING_SECONDS: Final = 5.0
 """Younger documents are left alone: their message may not have been sent yet."""
+SENDING_SECONDS: Final = 30.0
+"""After so long what was marked and not confirmed is looked at again: whoever marked it ended before it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Reconciler:
         return indexing + self._stores.queue.length("extract")
 
     def _enqueue(self, seen: Sequence[Seen], now: float) -> tuple[int, int]:
-        """Mark first, by compare-and-set, so that two reconcilers do not enqueue the same document.
+        """Mark first, by compare-and-set, so that two reconcilers do not enqueue the same document; confirm it last.
 
         Returns how many were enqueued, and how many had failed.
         """
@@ -74,12 +76,22 @@ class Reconciler:
         try:
             enqueue(self._stores.queue, [one.record for one in ours], self._policy)
         except BrokerUnavailable:
-            loose = [Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in ours]
-            self._stores.documents.swap(loose)
+            self._stores.documents.swap(_enqueued(ours, at=0.0))
             raise
+        # Whoever has begun on one already has changed its record, and this leaves it alone.
+        self._stores.documents.swap(_enqueued(ours, at=now))
         return len(ours), len(done) - len(ours)
 
     def _marked(self, record: DocumentRecord, now: float) -> DocumentRecord:
-        """Return the record as one that is in a queue and that nobody works on; a former holder's lease is gone."""
+        """Return the record as one that will be in a queue and that nobody works on; a former holder's lease is gone.
+
+        Patience with it ends soon, until it is confirmed.
+        """
         free = abandoned(record, self._policy, now)
-        return free.model_copy(update={"enqueued_at": now}) if free.state is DocumentState.RECEIVED else free
+        if free.state is not DocumentState.RECEIVED:
+            return free
+        return free.model_copy(update={"enqueued_at": now - max(0.0, self._policy.patience_seconds - SENDING_SECONDS)})
+
+
+def _enqueued(seen: Sequence[Seen], *, at: float) -> list[Swap]:
+    return [Swap(one.record.model_copy(update={"enqueued_at": at}), one) for one in seen]
