@@ -37,7 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Wait for the other lane, before a test's time begins to count."""
+    """Wait for the other lanes, before a test's time begins to count."""
     passage = item.config.stash.get(PASSAGE, None)
     with passage.inside(alone=item.get_closest_marker("alone") is not None) if passage else nullcontext():
         return (yield)

@@ -1,7 +1,7 @@
-"""Two lanes of tests at once, each with servers of its own: most of a test on real parts is waiting.
+"""Three lanes of tests at once, each with servers of its own: most of a test on real parts is waiting.
 
 A file stays in one lane, and so do all tests of the page, which share a browser. Whoever measures time is marked
-`alone`: it waits until the other lane has finished its test, and that lane waits for it.
+`alone`: it waits until the other lanes have finished their tests, and they wait for it.
 """
 
 import fcntl

@@ -23,7 +23,8 @@ FILES: Final = 80
 MESSAGES: Final = 200
 QUERIES: Final = 16
 PATIENCE_SECONDS: Final = 240.0
-HELD_SECONDS: Final = 60.0
+LOOKS: Final = 20
+BETWEEN_LOOKS_SECONDS: Final = 0.01
 AFTER_THAW_SECONDS: Final = 12.0
 TRIES: Final = 6
 
@@ -87,13 +88,23 @@ class Freezer:
         for _ in range(TRIES):
             self._round += 1
             self._give_work(role, client)
-            wait_until(lambda: self._held(role, client) > 0 or self._is_done(client), HELD_SECONDS)
+            until = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < until:
+                if held := self._stopped_with(worker, role, client):
+                    return worker, held
+                if self._is_done(client):
+                    break
+        raise AssertionError(f"{role} held nothing whenever it was stopped")
+
+    def _stopped_with(self, worker: Worker, role: Role, client: Client) -> int:
+        """Stop the worker and look what it holds, some times, since a query is in its hands for an instant only."""
+        for _ in range(LOOKS):
             self._signal(worker, signal.SIGSTOP)
             if held := self._held(role, client):
-                return worker, held
+                return held
             self._signal(worker, signal.SIGCONT)
-            wait_until(lambda: self._is_done(client), PATIENCE_SECONDS)
-        raise AssertionError(f"{role} held nothing whenever it was stopped")
+            time.sleep(BETWEEN_LOOKS_SECONDS)
+        return 0
 
     def _signal(self, worker: Worker, which: signal.Signals) -> None:
         """Send it to the worker and its children: those of `extract` do its work."""
