@@ -22,12 +22,15 @@ sys.path.insert(0, str(ROOT))
 from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults.own_system import OwnSystem  # noqa: E402
+from tests.faults.slopes import course, slopes  # noqa: E402
 from tests.faults.soak import Asked, Soak, ended_late, growing  # noqa: E402
 
 from second_opinion.workers.routing import ROLES  # noqa: E402
 
 TOLD = {"result_ttl": "60", "rerank_cache_ttl": "60", "sweep_grace_seconds": "60"}
 SAMPLE_SECONDS = 10.0
+SIXTHS = 6
+"""Parts of the time of which the mean is kept, so that a step is told from a slope."""
 
 
 def say(line: str) -> None:
@@ -56,7 +59,7 @@ def run(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
     rolled = soak.under_load(rate, lambda: soak.roll(tuple(ROLES), 60.0 * options.roll_minutes, options.every))
     say(f"{len(soak.replaced)} workers replaced, {len(rolled.failed)} queries failed")
     steady = soak.under_load(rate, lambda: soak.watch(60.0 * options.minutes, SAMPLE_SECONDS))
-    found = soak.slopes(after=options.settle_seconds)
+    samples = soak.settled(after=options.settle_seconds)
     return {
         "capacity_per_second": round(capacity, 2),
         "share": options.share,
@@ -73,9 +76,11 @@ def run(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
             "queries": told_of(steady),
             "documents": dict(soak.changes),
             "slopes_per_hour": {
-                name: {field: round(value, 3) for field, value in asdict(one).items()} for name, one in found.items()
+                name: {field: round(value, 3) for field, value in asdict(one).items()}
+                for name, one in slopes(samples).items()
             },
-            "growing": growing(found),
+            "course": {name: [round(mean, 1) for mean in course(samples, name, SIXTHS)] for name in slopes(samples)},
+            "growing": growing(samples),
         },
         "holds": not (rolled.failed or steady.failed or ended_late(soak.replaced)),
     }

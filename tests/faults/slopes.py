@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 HOUR: Final = 3_600.0
@@ -47,6 +48,13 @@ def slope(seconds: Sequence[float], values: Sequence[float]) -> Slope:
         (value - mean - per_hour * (at - middle)) ** 2 for at, value in zip(hours, values, strict=True)
     )
     return Slope(count, mean, per_hour, math.sqrt(residuals / (count - 2) / spread))
+
+
+def course(samples: Sequence[Mapping[str, float]], name: str, parts: int) -> list[float]:
+    """Return the means of a series over so many parts of the time, each of as many samples, give or take one."""
+    values = [one[name] for one in samples]
+    edges = [len(values) * part // parts for part in range(parts + 1)]
+    return [math.fsum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
 
 
 def slopes(samples: Sequence[Mapping[str, float]], *, time: str = "seconds") -> dict[str, Slope]:

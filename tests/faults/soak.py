@@ -7,7 +7,7 @@ counts from the moment at which it was due.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -22,7 +22,7 @@ from second_opinion.workers.app import make_app
 from second_opinion.workers.queue import CeleryTaskQueue
 from second_opinion.workers.routing import ACCEPT, Role
 from tests.faults.own_system import OwnSystem
-from tests.faults.slopes import Slope, slopes
+from tests.faults.slopes import slopes
 from tests.faults.victims import STOP_SECONDS, WorkerProcess
 
 MEGABYTE: Final = 1024 * 1024
@@ -148,10 +148,10 @@ class Soak:
                 return
             self.samples.append(self._sample())
 
-    def slopes(self, *, after: float) -> dict[str, Slope]:
-        """Return how each thing moved, the first `after` seconds of sampling left out."""
+    def settled(self, *, after: float) -> list[dict[str, float]]:
+        """Return the samples, the first `after` seconds of them left out."""
         first = self.samples[0]["seconds"] + after
-        return slopes([one for one in self.samples if one["seconds"] >= first])
+        return [one for one in self.samples if one["seconds"] >= first]
 
     def _ask(self, due: Callable[[], float | None], asked: Asked | None = None) -> Asked:
         """Let callers ask whenever a query is due, until none is any more."""
@@ -219,9 +219,18 @@ class Soak:
         return sample
 
 
-def growing(found: dict[str, Slope]) -> list[str]:
-    """Return the names of what surely grows."""
-    return [name for name, one in found.items() if one.is_growing(GROWTH)]
+def growing(samples: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the names of what surely grows, and does in both halves of the time.
+
+    A connection that is opened when it is first needed and kept is a step; what leaks goes on.
+    """
+    middle = len(samples) // 2
+    halves = slopes(samples[:middle]), slopes(samples[middle:])
+    return [
+        name
+        for name, one in slopes(samples).items()
+        if one.is_growing(GROWTH) and all(half[name].per_hour > GROWTH * half[name].mean for half in halves)
+    ]
 
 
 def ended_late(replaced: Sequence[Replaced]) -> list[Replaced]:

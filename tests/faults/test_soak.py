@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import Servers
 from tests.faults.own_system import OwnSystem
-from tests.faults.slopes import slope, slopes
-from tests.faults.soak import Replaced, Soak, ended_late, growing
+from tests.faults.slopes import course, slope, slopes
+from tests.faults.soak import GROWTH, Replaced, Soak, ended_late, growing
 
 MINUTES = [60.0 * minute for minute in range(30)]
 
@@ -30,15 +30,23 @@ def test_a_slope_is_that_of_least_squares() -> None:
 
 
 def test_a_leak_is_told_from_noise() -> None:
-    """A series that grows by a tenth in an hour is named; one that only wavers is not, nor one that falls."""
+    """A series that grows by a tenth in an hour is named; what wavers is not, nor what falls or takes a step."""
     series = {
         "leak": noisy(200.0, 20.0, 0.5),
         "noise": noisy(200.0, 0.0, 4.0),
         "shrinks": noisy(200.0, -40.0, 0.5),
         "constant": [31.0] * 30,
+        "step": [31.0] * 9 + [35.0] * 21,
     }
     samples = [{"seconds": at, **{name: series[name][place] for name in series}} for place, at in enumerate(MINUTES)]
-    assert growing(slopes(samples)) == ["leak"]
+    assert slopes(samples)["step"].is_growing(GROWTH)
+    assert growing(samples) == ["leak"]
+
+
+def test_the_course_of_a_series_is_its_means() -> None:
+    """In parts of as many samples."""
+    samples = [{"seconds": float(at), "keys": float(at)} for at in range(7)]
+    assert course(samples, "keys", 3) == [0.5, 2.5, 5.0]
 
 
 def test_too_few_samples_are_no_slope() -> None:
@@ -69,7 +77,7 @@ def test_workers_are_replaced_under_load(servers: Servers, tmp_path: Path) -> No
     assert (rolled.failed, steady.failed) == ([], [])
     assert min(len(rolled.seconds), len(steady.seconds)) > 0
     assert ended_late(soak.replaced) == []
-    found = soak.slopes(after=0.0)
+    found = slopes(soak.settled(after=0.0))
     assert {f"{role} resident MB" for role in roles} < set(found)
     assert found["redis keys"].mean > 0
     assert found["rerank threads"].mean > 2
