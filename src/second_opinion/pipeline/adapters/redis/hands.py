@@ -82,12 +82,11 @@ class RedisHands:
         keys, queue = transport_options(holder), holder.partition(":")[0]
 
         def move(pipe: Any) -> Returned:
-            order = pipe.zrange(keys["unacked_index_key"], 0, -1)
-            taken, held = pipe.lrange(keys["taken_key"], 0, -1), pipe.hgetall(keys["unacked_key"])
+            taken, by_time = pipe.lrange(keys["taken_key"], 0, -1), pipe.zrange(keys["unacked_index_key"], 0, -1)
+            held = _in_order(pipe.hgetall(keys["unacked_key"]), by_time)
             pipe.multi()
-            in_order = sorted(held.items(), key=lambda one: order.index(one[0]) if one[0] in order else len(order))
             # What is put in last is at the very front, so the last to be taken is put in first.
-            found = [_put_back(pipe, queue, one, now) for one in reversed(_all_held(taken, dict(in_order)))]
+            found = [_put_back(pipe, queue, one, now) for one in reversed(_all_held(taken, held))]
             pipe.delete(*keys.values())
             pipe.zrem(self._holders, holder)
             return Returned(sum(found), len(found) - sum(found))
@@ -110,6 +109,11 @@ class _Held:
     message: dict[str, Any] | None = None
     exchange: str = ""
     routing_key: str = ""
+
+
+def _in_order(held: Mapping[bytes, bytes], by_time: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return what is held in the order in which it was taken, by tag; what has no time comes last."""
+    return {tag: held[tag] for tag in dict.fromkeys([*by_time, *held]) if tag in held}
 
 
 def _all_held(taken: Sequence[bytes], unacknowledged: Mapping[bytes, bytes]) -> list[_Held]:
