@@ -29,7 +29,7 @@ from second_opinion.workers.routing import ROLES  # noqa: E402
 
 TOLD = {"result_ttl": "60", "rerank_cache_ttl": "60", "sweep_grace_seconds": "60"}
 SAMPLE_SECONDS = 10.0
-SIXTHS = 6
+COURSE_PARTS = 6
 """Parts of the time of which the mean is kept, so that a step is told from a slope."""
 
 
@@ -60,6 +60,7 @@ def run(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
     say(f"{len(soak.replaced)} workers replaced, {len(rolled.failed)} queries failed")
     steady = soak.under_load(rate, lambda: soak.watch(60.0 * options.minutes, SAMPLE_SECONDS))
     samples = soak.settled(after=options.settle_seconds)
+    found = slopes(samples)
     return {
         "capacity_per_second": round(capacity, 2),
         "share": options.share,
@@ -76,10 +77,9 @@ def run(soak: Soak, options: argparse.Namespace) -> dict[str, Any]:
             "queries": told_of(steady),
             "documents": dict(soak.changes),
             "slopes_per_hour": {
-                name: {field: round(value, 3) for field, value in asdict(one).items()}
-                for name, one in slopes(samples).items()
+                name: {field: round(value, 3) for field, value in asdict(one).items()} for name, one in found.items()
             },
-            "course": {name: [round(mean, 1) for mean in course(samples, name, SIXTHS)] for name in slopes(samples)},
+            "course": {name: [round(mean, 1) for mean in course(samples, name, COURSE_PARTS)] for name in found},
             "growing": growing(samples),
         },
         "holds": not (rolled.failed or steady.failed or ended_late(soak.replaced)),

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from second_opinion import Client
+from second_opinion.workers.parts import Stores
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
 from second_opinion.workers.stores import open_elasticsearch
@@ -81,6 +83,15 @@ class System:
         """Return a client of this system."""
         return Client(self.settings)
 
+    @contextmanager
+    def stores(self) -> Iterator[Stores]:
+        """Give the stores in Elasticsearch, for as long as a look takes."""
+        opened = open_elasticsearch(self.settings)
+        try:
+            yield opened
+        finally:
+            opened.connection.close()
+
     def start(self, *roles: Role) -> list[Worker]:
         """Start one worker of each role and wait until all consume."""
         started = [self._spawn(role) for role in roles]
@@ -109,11 +120,11 @@ class System:
 
     def remove_indices(self) -> None:
         """Remove what the system kept in Elasticsearch."""
-        connection = open_elasticsearch(self.settings).connection
-        made = connection.reads.indices.get(index=f"{self.settings.index_prefix}-*", expand_wildcards="all")
-        if made.body:
-            connection.writes.indices.delete(index=list(made.body))
-        connection.close()
+        with self.stores() as stores:
+            indices = stores.connection.reads.indices
+            made = indices.get(index=f"{self.settings.index_prefix}-*", expand_wildcards="all")
+            if made.body:
+                stores.connection.writes.indices.delete(index=list(made.body))
 
     def opinion(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line as a user does."""

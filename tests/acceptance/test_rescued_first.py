@@ -20,7 +20,6 @@ from second_opinion.schemas.job import JobState
 from second_opinion.workers.app import make_app
 from second_opinion.workers.presence import ALIVE_SECONDS
 from second_opinion.workers.queue import CeleryTaskQueue
-from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, Worker, wait_until
 
 pytestmark = pytest.mark.alone
@@ -127,12 +126,7 @@ def worker_threads(system: System) -> int:
 
 def leased(system: System) -> list[DocumentRecord]:
     """Return the documents that a worker holds."""
-    stores = open_elasticsearch(system.settings)
-    try:
-        found = stores.documents.listed("default", state="received", after=None, limit=10_000)
-        return [one for one in found if one.lease_owner is not None]
-    finally:
-        stores.connection.close()
+    return [one for one in received(system) if one.lease_owner is not None]
 
 
 def made_suspects(system: System, client: Client) -> list[DocumentRecord]:
@@ -140,13 +134,10 @@ def made_suspects(system: System, client: Client) -> list[DocumentRecord]:
     names = [f"tower/{number}" for number in range(SUSPECTS)]
     keys = [document_key("default", name) for name in names]
     client.submit_documents([DocumentInput(id=name, text=text(number)) for number, name in enumerate(names)])
-    stores = open_elasticsearch(system.settings)
-    try:
-        lost = {"losses": 2, "attempts": 2, "enqueued_at": time.time()}
-        seen = [stores.documents.get([key])[key] for key in keys]
+    lost = {"losses": 2, "attempts": 2, "enqueued_at": time.time()}
+    with system.stores() as stores:
+        seen = stores.documents.get(keys).values()
         swapped = stores.documents.swap([Swap(one.record.model_copy(update=lost), one) for one in seen])
-    finally:
-        stores.connection.close()
     suspects = [one.record for one in swapped if one is not None]
     assert len(suspects) == SUSPECTS
     enqueue(CeleryTaskQueue(make_app(system.settings)), suspects, Policy())
@@ -160,36 +151,35 @@ def in_hands_only(system: System, suspects: list[DocumentRecord]) -> list[Docume
         json.loads(one)[0]["body"] for key in broker.scan_iter(match="unacked.index:*") for one in broker.hvals(key)
     ]
     bodies = " ".join(base64.b64decode(one).decode() for one in held)
-    stores = open_elasticsearch(system.settings)
-    try:
-        found = stores.documents.get([one.key for one in suspects])
-    finally:
-        stores.connection.close()
-    return [one for one in suspects if one.key in bodies and found[one.key].record.attempts == one.attempts]
+    return [one for one in unbegun(system, suspects) if one.key in bodies]
 
 
 def waiting(system: System, held: list[DocumentRecord]) -> int:
     """Return how many of these nobody has begun again."""
-    stores = open_elasticsearch(system.settings)
-    try:
-        found = stores.documents.get([one.key for one in held])
-        again = [found[one.key].record for one in held]
-    finally:
-        stores.connection.close()
-    return sum(
-        now.state is DocumentState.RECEIVED and now.attempts == then.attempts
-        for now, then in zip(again, held, strict=True)
-    )
+    return len(unbegun(system, held))
+
+
+def unbegun(system: System, before: list[DocumentRecord]) -> list[DocumentRecord]:
+    """Return those of these records whose documents wait and that nobody has begun since."""
+    with system.stores() as stores:
+        seen = stores.documents.get([one.key for one in before])
+    now = [seen[one.key].record for one in before]
+    return [
+        then
+        for then, one in zip(before, now, strict=True)
+        if one.state is DocumentState.RECEIVED and one.attempts == then.attempts
+    ]
 
 
 def left(system: System) -> int:
     """Return how many documents were not begun yet."""
-    stores = open_elasticsearch(system.settings)
-    try:
-        found = stores.documents.listed("default", state="received", after=None, limit=10_000)
-        return sum(one.attempts == 0 for one in found)
-    finally:
-        stores.connection.close()
+    return sum(one.attempts == 0 for one in received(system))
+
+
+def received(system: System) -> list[DocumentRecord]:
+    """Return the documents that are not done."""
+    with system.stores() as stores:
+        return stores.documents.listed("default", state="received", after=None, limit=10_000)
 
 
 def held_jobs(client: Client, jobs: list[str]) -> list[str]:

@@ -14,7 +14,6 @@ from second_opinion import Client
 from second_opinion.schemas.document import DocumentInput, DocumentRecord, DocumentState
 from second_opinion.schemas.job import Job, JobState
 from second_opinion.workers.routing import ACCEPT, ROLES, Role
-from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, Worker, wait_until
 
 FROZEN: Final[tuple[Role, ...]] = ("intake", "extract", "index", "retrieve", "rerank")
@@ -89,11 +88,10 @@ class Freezer:
             self._round += 1
             self._give_work(role, client)
             until = time.monotonic() + PATIENCE_SECONDS
-            while time.monotonic() < until:
-                if held := self._stopped_with(worker, role, client):
-                    return worker, held
-                if self._is_done(client):
-                    break
+            while not (held := self._stopped_with(worker, role, client)) and not self._is_done(client):
+                assert time.monotonic() < until, f"not done within {PATIENCE_SECONDS:.0f} s"
+            if held:
+                return worker, held
         raise AssertionError(f"{role} held nothing whenever it was stopped")
 
     def _stopped_with(self, worker: Worker, role: Role, client: Client) -> int:
@@ -150,12 +148,9 @@ class Freezer:
         return [client.result(one) for one in self._jobs]
 
     def _records(self) -> dict[str, DocumentRecord]:
-        stores = open_elasticsearch(self._system.settings)
-        try:
+        with self._system.stores() as stores:
             found = stores.documents.listed("default", state=None, after=None, limit=10_000)
-            return {one.document_id: one for one in found}
-        finally:
-            stores.connection.close()
+        return {one.document_id: one for one in found}
 
     def _is_done(self, client: Client) -> bool:
         records = self._records()

@@ -16,7 +16,8 @@ class RoleSpec:
     Attributes:
         pool: Celery's worker pool. Threads share one copy of a model; prefork isolates what may crash.
         beat: True when the role also sends the periodic tasks.
-        holds: True when what a lost worker held is given back within seconds; the next tick does what the last did.
+        holds: True when what a lost worker held is given back within seconds. Periodic tasks need it not: the next
+            one does what a lost one would have done.
         gives_way: True when nobody waits for it, so that whatever else the machine does comes first.
     """
 

@@ -9,7 +9,7 @@ import structlog
 
 from second_opinion.pipeline.ingest.clean import remove_leftovers
 from second_opinion.pipeline.ingest.decisions import Arrival, Decision, arrival, decide_delete, decide_put
-from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import CollectionStore, Guard, Seen, Swap, no_guard
 from second_opinion.schemas.base import RequestT, parse_request
@@ -231,8 +231,7 @@ class Acceptance:
         except BrokerUnavailable as problem:
             # The documents are recorded, so they are accepted; the reconciler enqueues what is known to be in no queue.
             log.warning("accepted_but_not_enqueued", documents=len(seen), error=problem.message)
-            loose = [Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in seen]
-            self._stores.documents.swap(loose)
+            self._stores.documents.swap(enqueued(seen, at=0.0))
 
     def _record_rejected(self, receipts: Iterable[Receipt]) -> None:
         now = self._stores.clock.now()

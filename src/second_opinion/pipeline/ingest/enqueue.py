@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from second_opinion.pipeline.ingest.stores import Policy
-from second_opinion.pipeline.ports import TaskQueue
+from second_opinion.pipeline.ports import Seen, Swap, TaskQueue
 from second_opinion.schemas.document import DocumentRecord
 
 
@@ -18,6 +18,11 @@ def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy)
     """
     _send(queue, [record for record in records if record.attempts == 0], policy, front=False)
     _send(queue, [record for record in records if record.attempts > 0], policy, front=True)
+
+
+def enqueued(seen: Sequence[Seen], *, at: float) -> list[Swap]:
+    """Return what records when operations were put in a queue (Unix seconds); 0 when they are known to be in none."""
+    return [Swap(one.record.model_copy(update={"enqueued_at": at}), one) for one in seen]
 
 
 def _send(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy, *, front: bool) -> None:

@@ -2,9 +2,10 @@
 
 import structlog
 
+from second_opinion.pipeline.ingest.enqueue import enqueued
 from second_opinion.pipeline.ingest.leases import Ending, Held, Leases
 from second_opinion.pipeline.ingest.stores import Policy, Stores
-from second_opinion.pipeline.ports import Extractor, Guard, Swap, no_guard
+from second_opinion.pipeline.ports import Extractor, Guard, Seen, no_guard
 from second_opinion.schemas.document import DocumentRef, DocumentState, ExtractedText
 from second_opinion.schemas.errors import BrokerUnavailable, ContentMissing, OpinionError
 
@@ -77,11 +78,7 @@ class Extraction:
         if held.ending is not None:
             return
         held.ending = Ending.DONE
-        try:
-            self._stores.queue.index([held.ref])
-        except BrokerUnavailable as problem:
-            log.warning("extracted_but_not_enqueued", key=held.record.key, error=problem.message)
-            self._mark_unqueued(held)
+        self._send_on(held.seen)
 
     def _hand_on_again(self, ref: DocumentRef) -> None:
         """Pass an operation on whose message came again: its worker may have ended when it had the text recorded."""
@@ -89,10 +86,17 @@ class Extraction:
         if seen is None or seen.record.ref != ref or seen.record.state is not DocumentState.RECEIVED:
             return
         if not seen.record.needs_extraction and seen.record.lease_owner is None:
-            self._stores.queue.index([ref])
+            self._send_on(seen)
 
-    def _mark_unqueued(self, held: Held) -> None:
+    def _send_on(self, seen: Seen) -> None:
         try:
-            self._stores.documents.swap([Swap(held.record.model_copy(update={"enqueued_at": 0.0}), held.seen)])
+            self._stores.queue.index([seen.record.ref])
+        except BrokerUnavailable as problem:
+            log.warning("extracted_but_not_enqueued", key=seen.record.key, error=problem.message)
+            self._mark_unqueued(seen)
+
+    def _mark_unqueued(self, seen: Seen) -> None:
+        try:
+            self._stores.documents.swap(enqueued([seen], at=0.0))
         except OpinionError as problem:
-            log.warning("not_marked_as_unqueued", key=held.record.key, error=problem.message)
+            log.warning("not_marked_as_unqueued", key=seen.record.key, error=problem.message)

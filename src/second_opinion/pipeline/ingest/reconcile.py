@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
 from second_opinion.pipeline.ingest.leases import abandoned
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap
@@ -76,10 +76,10 @@ class Reconciler:
         try:
             enqueue(self._stores.queue, [one.record for one in ours], self._policy)
         except BrokerUnavailable:
-            self._stores.documents.swap(_enqueued(ours, at=0.0))
+            self._stores.documents.swap(enqueued(ours, at=0.0))
             raise
         # Whoever has begun on one already has changed its record, and this leaves it alone.
-        self._stores.documents.swap(_enqueued(ours, at=now))
+        self._stores.documents.swap(enqueued(ours, at=now))
         return len(ours), len(done) - len(ours)
 
     def _marked(self, record: DocumentRecord, now: float) -> DocumentRecord:
@@ -91,7 +91,3 @@ class Reconciler:
         if free.state is not DocumentState.RECEIVED:
             return free
         return free.model_copy(update={"enqueued_at": now - max(0.0, self._policy.patience_seconds - SENDING_SECONDS)})
-
-
-def _enqueued(seen: Sequence[Seen], *, at: float) -> list[Swap]:
-    return [Swap(one.record.model_copy(update={"enqueued_at": at}), one) for one in seen]

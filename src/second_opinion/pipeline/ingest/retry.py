@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from second_opinion.pipeline.ingest.clean import remove_leftovers
-from second_opinion.pipeline.ingest.enqueue import enqueue
+from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.schemas.document import (
@@ -91,7 +91,7 @@ def _enqueue(stores: Stores, policy: Policy, begun: Sequence[Seen]) -> None:
     except BrokerUnavailable as problem:
         # They are recorded; the reconciler enqueues what is known to be in no queue.
         log.warning("begun_but_not_enqueued", documents=len(begun), error=problem.message)
-        stores.documents.swap([Swap(one.record.model_copy(update={"enqueued_at": 0.0}), one) for one in begun])
+        stores.documents.swap(enqueued(begun, at=0.0))
 
 
 def _receipt(  # noqa: PLR0913 - one fact each

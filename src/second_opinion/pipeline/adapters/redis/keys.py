@@ -27,8 +27,8 @@
     opinion:jobs:finished       channel the id of each job that becomes terminal.
     opinion:jobs:moved          channel the id of each job that comes to another stage.
     opinion:holders             zset    in the broker's database: workers that hold messages, by when they count as
-                                        dead. What each holds is in `unacked.HOLDER`, and what it
-                                        has taken and not looked at yet in `taken.HOLDER`, a list.
+                                        dead. What each holds is in `unacked.HOLDER`, and what it has
+                                        taken and not looked at yet in `taken.HOLDER`, a list.
 
 The scripts touch several keys at once, so the database must not be spread over a cluster.
 """
