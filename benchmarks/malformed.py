@@ -7,9 +7,9 @@ come in well-formed envelopes, spread over all tasks; each task has to end with 
 """
 
 import argparse
-import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from faulty_system import faulty_system  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from system import add_server_arguments  # noqa: E402
 from tests.acceptance.conftest import System  # noqa: E402
-from tests.faults.malformed_traffic import Counted, send_malformed  # noqa: E402
+from tests.faults.malformed_traffic import endings, send_malformed  # noqa: E402
 
 from second_opinion.workers.routing import ROLES  # noqa: E402
 
@@ -43,44 +43,33 @@ def main() -> None:
 def run(system: System, messages: int, seed: int) -> dict[str, Any]:
     """Send and wait; return the figures."""
     system.start_all()
-    before, counted = {role: system.of(role)[0].process.pid for role in ROLES}, Counted.of(system)
-    started, own = time.monotonic(), 0
+    before, sent = {role: system.of(role)[0].process.pid for role in ROLES}, set[str]()
+    started = time.monotonic()
     for first in range(0, messages, PORTION):
-        own += send_malformed(system.environment["OPINION_BROKER_URL"], min(PORTION, messages - first), seed + first)
-        ended = settle(system, counted, own)
-        print(f"{first + PORTION:,} sent, {ended:,} of {own:,} ended", file=sys.stderr, flush=True)
+        sent |= send_malformed(system.environment["OPINION_BROKER_URL"], min(PORTION, messages - first), seed + first)
+        left = settle(system, sent)
+        print(f"{len(sent):,} sent, {len(sent) - left:,} ended", file=sys.stderr, flush=True)
     after = {worker.role: worker.process.pid for role in ROLES for worker in system.of(role)}
+    ended = endings(system)
     return {
         "seed": seed,
-        "messages": messages,
-        "messages_besides_the_beats": own,
-        "ended": counted.ended(system),
-        "ended_by_code": codes(system),
+        "messages": len(sent),
+        "unaccounted_for": len(sent - ended.keys()),
+        "ended_by_code": dict(Counter(code for task_id, code in ended.items() if task_id in sent)),
         "dead_workers": sum(after.get(role) != pid for role, pid in before.items()),
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def settle(system: System, counted: Counted, wanted: int) -> int:
-    """Wait until so many have ended, as long as some do."""
-    ended, since = counted.ended(system), time.monotonic()
-    while ended < wanted and time.monotonic() - since < SILENCE_SECONDS:
+def settle(system: System, sent: set[str]) -> int:
+    """Wait as long as messages end; return how many have not."""
+    left, since = len(sent), time.monotonic()
+    while left and time.monotonic() - since < SILENCE_SECONDS:
         time.sleep(1.0)
-        now = counted.ended(system)
-        if now > ended:
-            ended, since = now, time.monotonic()
-    return ended
-
-
-def codes(system: System) -> dict[str, int]:
-    """Return how many tasks ended with each code; those that were done have none."""
-    found: dict[str, int] = {}
-    for worker in system.workers:
-        for line in worker.log.splitlines():
-            if '"event": "task_failed"' in line:
-                code = json.loads(line)["code"]
-                found[code] = found.get(code, 0) + 1
-    return found
+        now = len(sent - endings(system).keys())
+        if now < left:
+            left, since = now, time.monotonic()
+    return left
 
 
 if __name__ == "__main__":

@@ -284,8 +284,7 @@ def _told_malformed(result: Mapping[str, Any]) -> str:
     codes = _counts(result["ended_by_code"])
     return (
         f"{result['date']}, seed {result['seed']}: {result['messages']:,} payloads; dead workers "
-        f"{result['dead_workers']}; ended {result['ended']:,} of {result['messages_besides_the_beats']:,} that can be "
-        f"told from the beat's ({codes})"
+        f"{result['dead_workers']}; unaccounted for {result['unaccounted_for']:,} ({codes})"
     )
 
 

@@ -40,13 +40,24 @@ class TaskRunner:
         return self._watchdog.pulse()
 
     def run(
-        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts]
+        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts], *, task_id: str = ""
     ) -> ErrorInfo | None:
-        """Decode `payload`, run `body`, write one log line about it, and return what went wrong."""
+        """Decode `payload`, run `body`, write one log line about it, and return what went wrong.
+
+        Args:
+            task: The task's name.
+            model: What the payload has to be.
+            payload: The message's only argument.
+            body: Does the work, and says what its log line tells.
+            task_id: Celery's name of the message, the same each time that it comes.
+        """
         started = time.perf_counter()
         facts: Facts = {}
         error: ErrorInfo | None = None
-        with structlog.contextvars.bound_contextvars(task=task, **_origin(payload)), self._watchdog.watching(task):
+        with (
+            structlog.contextvars.bound_contextvars(task=task, task_id=task_id, **_origin(payload)),
+            self._watchdog.watching(task),
+        ):
             try:
                 facts = body(_decode(model, payload))
             except OpinionError as problem:

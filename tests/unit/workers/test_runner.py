@@ -16,7 +16,7 @@ def run(payload: object, body: Callable[[RunQuery], Facts]) -> tuple[list[dict[s
     left: list[int] = []
     runner = TaskRunner(Watchdog(Limits(task=10, shutdown_grace=10)), leave=left.append)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
-        runner.run("opinion.retrieve", RunQuery, payload, body)
+        runner.run("opinion.retrieve", RunQuery, payload, body, task_id="message-1")
     return [dict(line) for line in lines], left
 
 
@@ -30,7 +30,9 @@ def raising(problem: BaseException) -> Callable[[RunQuery], Facts]:
 def test_success_is_one_line_with_the_facts() -> None:
     """A task that succeeds logs once, with what it said about its work."""
     lines, _ = run({"job_id": "j"}, lambda message: {"job": message.job_id})
-    assert [(line["event"], line["job"]) for line in lines] == [("task_done", "j")]
+    told = {"event": "task_done", "task": "opinion.retrieve", "task_id": "message-1", "job": "j"}
+    assert [line | told for line in lines] == lines
+    assert len(lines) == 1
 
 
 def test_our_errors_are_logged_with_their_code() -> None:

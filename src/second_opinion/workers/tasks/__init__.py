@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import Reject
 
 from second_opinion.schemas.base import Versioned
@@ -78,9 +78,10 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
         body: Callable[[MessageT, PartsT], Facts],
         ended: Callable[[ErrorInfo | None], object] = lambda _error: None,
     ) -> None:
-        @app.task(name=task, ignore_result=True)
-        def run(*given: Any, **named: Any) -> None:
-            ended(runner.run(task, model, _payload(given, named), lambda message: body(message, parts())))
+        @app.task(name=task, ignore_result=True, bind=True)
+        def run(self: Task[..., None], *given: Any, **named: Any) -> None:
+            payload, task_id = _payload(given, named), self.request.id or ""
+            ended(runner.run(task, model, payload, lambda message: body(message, parts()), task_id=task_id))
 
     if role == "intake":
         callers = PerProcess(partial(bootstrap.callers, settings))
