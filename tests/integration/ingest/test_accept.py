@@ -118,6 +118,18 @@ def test_two_versions_in_one_batch_are_taken_in_order(bench: Bench) -> None:
     assert texts(bench, "other") == ["Other."]
 
 
+def test_a_raised_version_in_one_batch_is_queued_once_and_writes_nothing_twice(bench: Bench) -> None:
+    """The same content with a higher version is the operation that the first began."""
+    first, second = bench.rig.acceptance.accept(
+        [{"id": "d1", "text": CHILD, "source_version": version} for version in (1, 2)]
+    )
+    assert first.target == second.target
+    assert [[ref.target for ref in batch] for batch in bench.rig.queue.batches] == [[first.target]]
+    bench.settle()
+    written = [ref.target for _, ref in bench.rig.stores.contents.older_than(float("1e12"), limit=10)]
+    assert written == [first.target]
+
+
 def test_a_batch_with_the_older_version_last_keeps_the_newer(bench: Bench) -> None:
     """In one batch as in two, an older version behind a newer one is superseded."""
     receipts = bench.rig.acceptance.accept(

@@ -8,9 +8,10 @@ import pytest
 
 from second_opinion.pipeline.company import Company
 from second_opinion.pipeline.ingest import GroupCommitter, Indexing, Policy
+from second_opinion.pipeline.ingest.decisions import SETTLING_SECONDS
 from second_opinion.pipeline.ingest.leases import LOSSES_IN_COMPANY
 from second_opinion.pipeline.ingest.reconcile import SENDING_SECONDS
-from second_opinion.schemas.document import DocumentState, document_key
+from second_opinion.schemas.document import AcceptOutcome, DocumentState, document_key
 from second_opinion.schemas.errors import StoreUnavailable
 from second_opinion.testing.ingest import Failing, IngestRig
 
@@ -277,6 +278,22 @@ def test_a_reconciler_that_ends_before_it_has_sent_is_noticed_within_a_minute(be
     assert ref.key == document_key("default", "abandoned")
     bench.clock.advance(SENDING_SECONDS + 1)
     assert bench.reconcile() == 0
+
+
+def test_who_ends_between_record_and_message_is_made_good_by_what_comes_again(bench: Bench) -> None:
+    """An intake worker's message comes again, a caller who heard nothing sends again: the operation gets a message."""
+    for number in range(3):
+        bench.rig.put(f"before {number}", OLD)
+    sent = [{"id": "d1", "text": OLD}]
+    with pytest.raises(Crash):
+        crashing(bench, "queue", "index", 1, after=False).acceptance.accept(sent)
+    for pause, messages in ((1.0, 3), (SETTLING_SECONDS, 4), (1.0, 4)):
+        bench.clock.advance(pause)
+        assert bench.rig.acceptance.accept(sent)[0].outcome is AcceptOutcome.ACCEPTED
+        assert len(bench.rig.queue.batches) == messages
+    bench.rig.drain()
+    assert bench.rig.status("d1").state is DocumentState.INDEXED
+    assert bench.rig.acceptance.accept(sent)[0].outcome is AcceptOutcome.UNCHANGED
 
 
 def test_an_extraction_that_ends_before_it_has_handed_on_is_handed_on_by_the_next(bench: Bench) -> None:

@@ -172,8 +172,9 @@ class Acceptance:
             self._settle_once(once)
         changed = [case for case in cases if case.stored is not None]
         remove_leftovers(self._stores, [(case.before, case.stored.record) for case in changed if case.stored])
-        begun = {case.key: case for case in changed if case.decision is not None}
-        self._enqueue([case.stored for case in begun.values() if case.decision and case.decision.begins_work])
+        last = {case.key: case.stored for case in changed}
+        due = {case.key for case in changed if case.decision and case.decision.enqueues}
+        self._enqueue([seen for key, seen in last.items() if seen is not None and key in due])
 
     def _settle_once(self, cases: Sequence[_Case]) -> None:
         """Decide and write, and decide anew where somebody else was first."""
@@ -204,7 +205,7 @@ class Acceptance:
     def _round(self, cases: Sequence[_Case]) -> list[_Case]:
         seen = self._stores.documents.get([case.key for case in cases])
         decided = [(case, seen.get(case.key), case.decide(_record(seen.get(case.key)))) for case in cases]
-        self._create([case for case, _, decision in decided if decision.begins_work and not case.content_written])
+        self._create([case for case, _, decision in decided if decision.begins and not case.content_written])
         swaps = [Swap(decision.record, found) for _, found, decision in decided if decision.record is not None]
         results = iter(self._stores.documents.swap(swaps))
         losers: list[_Case] = []
@@ -224,8 +225,7 @@ class Acceptance:
         except OpinionError as problem:
             log.info("contents_left_for_the_sweeper", error=problem.code)
 
-    def _enqueue(self, begun: Sequence[Seen | None]) -> None:
-        seen = [one for one in begun if one is not None]
+    def _enqueue(self, seen: Sequence[Seen]) -> None:
         try:
             enqueue(self._stores.queue, [one.record for one in seen], self._policy)
         except BrokerUnavailable as problem:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from second_opinion.schemas.document import (
     AcceptOutcome,
@@ -13,6 +14,9 @@ from second_opinion.schemas.document import (
     document_key,
 )
 from second_opinion.schemas.errors import OpinionError, UnknownDocument, VersionConflict
+
+SETTLING_SECONDS: Final = 5.0
+"""An operation that was recorded less than this ago is left alone: its message may be about to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,16 @@ class Decision:
     Attributes:
         record: What to store by compare-and-set; None when nothing changes.
         target: The operation that leads (or led) to what was sent being searchable.
+        begins: A new operation begins, and what it reads is to be written.
+        enqueues: A message is to lead to the operation.
     """
 
     outcome: AcceptOutcome
     record: DocumentRecord | None = None
     target: str | None = None
     error: OpinionError | None = None
-
-    @property
-    def begins_work(self) -> bool:
-        """True when a new operation has to be worked on."""
-        return self.record is not None and self.record.enqueued_at > 0.0
+    begins: bool = False
+    enqueues: bool = False
 
 
 def content_hash(document: DocumentInput) -> str:
@@ -85,7 +88,7 @@ def decide_put(stored: DocumentRecord | None, arrived: Arrival) -> Decision:
     if refusal is not None:
         return refusal
     if stored.state is DocumentState.RECEIVED and stored.content_hash == arrived.content_hash:
-        return Decision(AcceptOutcome.ACCEPTED, _raised(stored, arrived), stored.target)
+        return _again(stored, arrived)
     settled = stored.state in {DocumentState.INDEXED, DocumentState.FAILED}
     if settled and stored.committed and stored.committed_hash == arrived.content_hash:
         return _unchanged(stored, arrived)
@@ -141,11 +144,20 @@ def _unchanged(stored: DocumentRecord, arrived: Arrival) -> Decision:
     return Decision(AcceptOutcome.UNCHANGED, None if same else restored, target)
 
 
-def _raised(stored: DocumentRecord, arrived: Arrival) -> DocumentRecord | None:
-    newest = _newest(stored, arrived)
-    if newest == stored.source_version:
-        return None
-    return stored.model_copy(update={"source_version": newest})
+def _again(stored: DocumentRecord, arrived: Arrival) -> Decision:
+    """Let what is on its way go on.
+
+    If nobody has begun on it in a while, a message is sent again: whoever recorded it may have ended before sending
+    one, and that is why the same comes again.
+    """
+    untouched = stored.attempts == 0 and stored.lease_owner is None
+    enqueues = untouched and arrived.at - stored.enqueued_at >= SETTLING_SECONDS
+    changes = {
+        "source_version": _newest(stored, arrived),
+        "enqueued_at": arrived.at if enqueues else stored.enqueued_at,
+    }
+    record = stored.model_copy(update=changes)
+    return Decision(AcceptOutcome.ACCEPTED, None if record == stored else record, stored.target, enqueues=enqueues)
 
 
 def _begin(stored: DocumentRecord | None, arrived: Arrival) -> Decision:
@@ -169,7 +181,7 @@ def _begin(stored: DocumentRecord | None, arrived: Arrival) -> Decision:
         accepted_at=arrived.at,
         updated_at=arrived.at,
     )
-    return Decision(AcceptOutcome.ACCEPTED, record, arrived.target)
+    return Decision(AcceptOutcome.ACCEPTED, record, arrived.target, begins=True, enqueues=True)
 
 
 def _tombstone(stored: DocumentRecord | None, deletion: DeletionInput, target: str, at: float) -> DocumentRecord:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from second_opinion.pipeline.ingest.decisions import SETTLING_SECONDS
 from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
 from second_opinion.pipeline.ingest.leases import abandoned
 from second_opinion.pipeline.ingest.stores import Policy, Stores
@@ -12,8 +13,6 @@ from second_opinion.schemas.document import DocumentRecord, DocumentState
 from second_opinion.schemas.errors import BrokerUnavailable
 
 PAGE: Final = 1_000
-SETTLING_SECONDS: Final = 5.0
-"""Younger documents are left alone: their message may not have been sent yet."""
 SENDING_SECONDS: Final = 30.0
 """After so long what was marked and not confirmed is looked at again: whoever marked it ended before it was sent."""
 

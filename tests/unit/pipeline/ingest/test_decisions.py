@@ -2,7 +2,7 @@
 
 import pytest
 
-from second_opinion.pipeline.ingest.decisions import Arrival, arrival, decide_delete, decide_put
+from second_opinion.pipeline.ingest.decisions import SETTLING_SECONDS, Arrival, arrival, decide_delete, decide_put
 from second_opinion.schemas.document import (
     AcceptOutcome,
     DeletionInput,
@@ -86,7 +86,7 @@ def test_a_document_is_decided_on_by_what_is_stored(
 ) -> None:
     """Outcome and work follow from state, hashes and versions alone."""
     decision = decide_put(record, arrived(*sent))
-    assert (decision.outcome, decision.begins_work) == (outcome, begins)
+    assert (decision.outcome, decision.begins) == (outcome, begins)
     assert (decision.error is not None) == (outcome is REJECTED)
 
 
@@ -109,6 +109,26 @@ def test_a_raised_version_leaves_the_work_alone() -> None:
     before = stored(RECEIVED, "a", version=5)
     after = decide_put(before, arrived("a", 6)).record
     assert after == before.model_copy(update={"source_version": 6})
+
+
+@pytest.mark.parametrize(
+    ("changes", "enqueues"),
+    [
+        ({"enqueued_at": NOW - SETTLING_SECONDS}, True),
+        ({"enqueued_at": 0.0}, True),
+        ({"enqueued_at": NOW - SETTLING_SECONDS + 0.1}, False),
+        ({"attempts": 1}, False),
+        ({"lease_owner": "worker"}, False),
+    ],
+    ids=["nobody began", "known to be in no queue", "just sent", "begun before", "somebody is at it"],
+)
+def test_what_comes_again_and_nobody_began_is_sent_again(changes: dict[str, object], *, enqueues: bool) -> None:
+    """Its operation stays, and no other writes what is there; it is marked, so that who asks next sends no third."""
+    waiting = {"attempts": 0, "lease_owner": None, "lease_until": 0.0, "enqueued_at": NOW - 60, **changes}
+    before = stored(RECEIVED, "a").model_copy(update=waiting)
+    decision = decide_put(before, arrived("a"))
+    assert (decision.outcome, decision.begins, decision.enqueues) == (ACCEPTED, False, enqueues)
+    assert decision.record == (before.model_copy(update={"enqueued_at": NOW}) if enqueues else None)
 
 
 DELETIONS = [
