@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import pytest
 from redis import Redis
 
-from second_opinion.pipeline.adapters.redis import jobs as jobs_module
-from second_opinion.pipeline.adapters.redis import keys
+from second_opinion.pipeline.adapters.redis import job_watch, keys
 from second_opinion.pipeline.adapters.redis.candidates import RedisCandidates
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.pipeline.adapters.redis.jobs import RedisJobs
@@ -260,7 +259,7 @@ def test_waiters_survive_a_server_that_comes_back(
     own_redis: Server, open_own: Callable[[], RedisJobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is finished while the connection is down, and what after it: both are heard of before the next reread."""
-    monkeypatch.setattr(jobs_module, "REREAD_SECONDS", 600.0)
+    monkeypatch.setattr(job_watch, "REREAD_SECONDS", 600.0)
     jobs, other = open_own(), open_own()
     submit(jobs, "before")
     submit(jobs, "after")

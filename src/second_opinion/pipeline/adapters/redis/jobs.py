@@ -1,11 +1,7 @@
 """Query jobs in Redis. Which keys there are, `keys.py` says; what changes more than one at once is a Lua script."""
 
-import asyncio
 import math
-import threading
-import time
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
 from importlib.resources import files
 from typing import Any, Final, cast
 
@@ -13,13 +9,14 @@ from redis import Redis
 from redis.commands.core import Script
 
 from second_opinion.pipeline.adapters.redis.connection import redis_errors
+from second_opinion.pipeline.adapters.redis.job_fields import job_of, terminal_field, unknown_job
+from second_opinion.pipeline.adapters.redis.job_watch import JobWatch
 from second_opinion.pipeline.adapters.redis.keys import Keys
 from second_opinion.pipeline.adapters.redis.waiter import JobNews
 from second_opinion.pipeline.ports import Clock, JobStore
-from second_opinion.pipeline.time_budget import within
 from second_opinion.schemas.base import SCHEMA_VERSION
-from second_opinion.schemas.errors import ErrorInfo, InternalError, JobStoreUnavailable, UnknownJob
-from second_opinion.schemas.job import STAGES, TERMINAL_STATES, Job, JobState, Step
+from second_opinion.schemas.errors import ErrorInfo, InternalError, UnknownJob
+from second_opinion.schemas.job import STAGES, Job, JobState, Step
 from second_opinion.schemas.query import Query
 from second_opinion.schemas.verdict import QueryResult
 
@@ -27,10 +24,6 @@ LIVE_MARGIN_SECONDS: Final = 86_400.0
 """How long an unfinished job outlives its deadline, so that whoever looks late still hears `expired`."""
 
 SCRIPTS: Final = ("create", "begin", "renew", "release", "requeue", "finish")
-REREAD_SECONDS: Final = 15.0
-RETRY_READ_SECONDS: Final = 2.0
-LAST_LOOK_SECONDS: Final = 0.75
-"""What the last look of a waiter may take beyond its time."""
 PROGRESS_CHARACTERS: Final = 4_000
 
 
@@ -50,6 +43,7 @@ class RedisJobs(JobStore):
         self._ttl = result_ttl
         self._keys = Keys(namespace)
         self._news = JobNews(client, finished=self._keys.finished, moved=self._keys.moved)
+        self._watch = JobWatch(self.get, self._news, clock)
         self._scripts = {name: _script(client, f"{name}.lua") for name in SCRIPTS}
 
     def create(self, query: Query, *, submitted_at: float, expires_at: float) -> Job:
@@ -159,7 +153,7 @@ class RedisJobs(JobStore):
             UnknownJob: If there is none.
             InternalError: If `state` is not terminal, or comes without what it has to bring.
         """
-        outcome, text = terminal_payload(state, result, error)
+        outcome, text = terminal_field(state, result, error)
         keys = self._keys
         answer = self._run(
             "finish",
@@ -217,74 +211,27 @@ class RedisJobs(JobStore):
             UnknownJob: If there is none.
             JobStoreUnavailable: If Redis cannot be read at the beginning, or still not when the time is over.
         """
-        woken = threading.Event()
-        look = _Look(self, job_id, timeout)
-        with self._news.watch(job_id, woken.set):
-            while True:
-                woken.clear()
-                look()
-                if look.job is not None and look.is_over:
-                    return look.job
-                woken.wait(look.pause)
+        return self._watch.wait(job_id, timeout)
 
     async def wait_async(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the port's form
         """Wait as `wait` does, without a thread for each waiter."""
-        async for job in self._looks(job_id, timeout, moves=False):
-            last = job
-        return last
+        return await self._watch.wait_async(job_id, timeout)
 
-    async def follow(self, job_id: str, timeout: float) -> AsyncGenerator[Job]:  # noqa: ASYNC109 - the port's form
+    def follow(self, job_id: str, timeout: float) -> AsyncGenerator[Job]:
         """Yield a job as it is, again whenever it has come to another stage, and last when the waiting is over."""
-        steps = -1
-        async with aclosing(self._looks(job_id, timeout, moves=True)) as looks:
-            async for job in looks:
-                if job.is_terminal or len(job.progress) != steps:
-                    steps = len(job.progress)
-                    yield job
-
-    async def _looks(self, job_id: str, timeout: float, *, moves: bool) -> AsyncGenerator[Job]:  # noqa: ASYNC109
-        """Yield a job each time that it was looked at; the last time it is terminal, or the time is over."""
-        loop = asyncio.get_running_loop()
-        woken = asyncio.Event()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # The loop may have been closed under a forgotten waiter.
-                loop.call_soon_threadsafe(woken.set)
-
-        look = _Look(self, job_id, timeout)
-        with self._news.watch(job_id, wake, moves=moves):
-            while not look.is_over:
-                woken.clear()
-                await asyncio.to_thread(look)
-                if look.job is not None:
-                    yield look.job
-                if not look.is_over:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(woken.wait(), look.pause)
+        return self._watch.follow(job_id, timeout)
 
     def close(self) -> None:
         """End the subscription and the connections."""
         self._news.close()
         self._client.close()
 
-    def until_deadline(self, job: Job) -> float:
-        """Return the seconds that a job has left, at least 0."""
-        return max(0.0, job.expires_at - self._clock.now())
-
     def _read(self, job_id: str) -> Job:
         with redis_errors():
             stored = cast("dict[str, Any]", self._client.hgetall(self._keys.job(job_id)))
         if not stored:
             raise unknown_job(job_id)
-        try:
-            query = Query.model_validate_json(stored.pop("query"))
-            result = QueryResult.model_validate_json(stored.pop("result")) if "result" in stored else None
-            error = ErrorInfo.model_validate_json(stored.pop("error")) if "error" in stored else None
-            steps = [_step(line) for line in stored.pop("progress", "").splitlines()]
-            read = {"job_id": job_id, "query": query, "progress": steps, "result": result, "error": error}
-            return Job.model_validate({**stored, **read})
-        except (KeyError, ValueError) as problem:
-            raise InternalError(f"job {job_id} cannot be read: {problem}") from problem
+        return job_of(job_id, stored)
 
     def _ids(self, key: str, until: str, limit: int) -> list[str]:
         with redis_errors():
@@ -298,56 +245,6 @@ class RedisJobs(JobStore):
     def _run(self, script: str, keys: list[str], arguments: list[str]) -> int:
         with redis_errors():
             return cast("int", self._scripts[script](keys=keys, args=arguments))
-
-
-class _Look:
-    """One waiter's way of looking: when to look again, and when to stop."""
-
-    def __init__(self, jobs: RedisJobs, job_id: str, timeout: float) -> None:
-        self._jobs = jobs
-        self._job_id = job_id
-        self._until = time.monotonic() + max(0.0, timeout)
-        self.job: Job | None = None
-        self.is_over = False
-        self.pause = 0.0
-
-    def __call__(self) -> None:
-        """Read the job. Unless the waiting is over, it is to be read again after `pause` seconds, or when woken."""
-        left = self._until - time.monotonic()
-        try:
-            with within(max(0.0, left) + LAST_LOOK_SECONDS):
-                job = self._jobs.get(self._job_id)
-        except JobStoreUnavailable:
-            if self.job is None or left <= 0.0:
-                raise
-            self.pause = min(left, RETRY_READ_SECONDS)
-            return
-        self.job = job
-        self.is_over = job.is_terminal or left <= 0.0
-        self.pause = min(left, REREAD_SECONDS, self._jobs.until_deadline(job) + 0.01)
-
-
-def terminal_payload(state: JobState, result: QueryResult | None, error: ErrorInfo | None) -> tuple[str, str]:
-    """Return the field that goes with a terminal state, `result` or `error`, and its JSON.
-
-    Raises:
-        InternalError: If `state` is not terminal, or comes without what it has to bring.
-    """
-    if state is JobState.DONE and result is not None and error is None:
-        return "result", result.model_dump_json()
-    if state in TERMINAL_STATES - {JobState.DONE} and error is not None and result is None:
-        return "error", error.model_dump_json()
-    raise InternalError(f"a job cannot finish as {state} with result={result is not None}, error={error is not None}")
-
-
-def _step(line: str) -> dict[str, str | None]:
-    state, at, candidates = line.split(" ")
-    return {"state": state, "at": at, "candidates": candidates or None}
-
-
-def unknown_job(job_id: str) -> UnknownJob:
-    """Return the error for an id that leads to no job."""
-    return UnknownJob(f"there is no job {job_id!r}, or its result has expired")
 
 
 def _script(client: Redis, name: str) -> Script:
