@@ -22,8 +22,6 @@ from second_opinion.workers.presence import ALIVE_SECONDS
 from second_opinion.workers.queue import CeleryTaskQueue
 from tests.acceptance.conftest import System, Worker, wait_until
 
-pytestmark = pytest.mark.alone
-
 HeldT = TypeVar("HeldT")
 
 WAITING = 2_000
@@ -43,6 +41,7 @@ def text(number: int) -> str:
     return f"Hall {number} of the map room.\n\n" + " ".join(shelves)
 
 
+@pytest.mark.alone
 def test_documents_of_a_killed_worker_come_before_two_thousand_others(system: System) -> None:
     """An index worker is killed with 2,000 documents behind those it held: another takes up these first."""
     with system.client() as client:
@@ -85,6 +84,7 @@ def test_what_waited_to_be_alone_when_its_worker_was_killed_comes_to_the_next(sy
         worker.kill()
 
 
+@pytest.mark.alone
 def test_a_query_of_a_killed_worker_comes_before_those_that_wait(system: System) -> None:
     """A retrieve worker is killed with hundreds of queries behind: what it held is the first that the next one does."""
     with system.client() as client:
