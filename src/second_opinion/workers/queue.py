@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -92,10 +92,8 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            length = cast("Callable[[str], int]", channel.client.llen)
-            return length(queue)
+        with self._redis() as client:
+            return cast("int", client.llen(queue))
 
     def front(self, queue: str) -> Mapping[str, Any] | None:
         """Return the payload of the message whose turn is next, without taking it; None when none can be read.
@@ -103,9 +101,8 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            message = channel.client.lindex(queue, -1)
+        with self._redis() as client:
+            message = client.lindex(queue, -1)
         try:
             arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
             payload = arguments[0]
@@ -119,9 +116,8 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            counts = cast("Mapping[bytes, bytes]", channel.client.hgetall(UNREADABLE))
+        with self._redis() as client:
+            counts = cast("Mapping[bytes, bytes]", client.hgetall(UNREADABLE))
         return {name.decode(errors="replace"): int(count) for name, count in counts.items()}
 
     def memory_share(self) -> float:
@@ -130,11 +126,17 @@ class CeleryTaskQueue:
         Raises:
             BrokerUnavailable: If Redis does not answer in time.
         """
-        with _broker_errors(), within(self._seconds), self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            memory = cast("Mapping[str, Any]", channel.client.info("memory"))
+        with self._redis() as client:
+            memory = cast("Mapping[str, Any]", client.info("memory"))
         limit = int(memory.get("maxmemory", 0))
         return int(memory["used_memory"]) / limit if limit else 0.0
+
+    @contextmanager
+    def _redis(self) -> Iterator[Any]:
+        """Give the client of a connection that is kept: opening one takes longer than what is asked here."""
+        connections: Any = self._app.pool
+        with _broker_errors(), within(self._seconds), connections.acquire(block=True) as connection:
+            yield connection.default_channel.client
 
 
 def _of_this_request(message: Versioned) -> Versioned:

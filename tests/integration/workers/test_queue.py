@@ -89,6 +89,26 @@ def test_the_front_is_no_other_list_and_leaves_no_connection_open(app: Celery, s
     assert [name for name in client.keys("*") if client.type(name) == b"list"] == [b"retrieve"]
 
 
+def test_asking_for_lengths_opens_no_connections(app: Celery, servers: Servers) -> None:
+    """A caller who submits once a second asks each time; what is kept works again when Redis has closed it."""
+    queue = CeleryTaskQueue(app)
+    client = redis.Redis.from_url(redis_database(servers.redis_url, BROKER_DATABASE))
+
+    def asked() -> int:
+        queue.retrieve("one more")
+        assert 0.0 <= queue.memory_share() < 1.0
+        return queue.length("retrieve")
+
+    assert asked() == 1
+    before = client.info("stats")["total_connections_received"]  # type: ignore[index] # not awaited
+    assert [asked() for _ in range(5)] == [2, 3, 4, 5, 6]
+    assert client.info("stats")["total_connections_received"] == before  # type: ignore[index] # not awaited
+    for one in client.client_list():
+        if one["db"] == str(BROKER_DATABASE) and one["cmd"] != "client|list":
+            client.client_kill_filter(_id=one["id"])
+    assert asked() == 7
+
+
 def test_a_channel_that_is_closed_while_it_sends_is_a_lost_connection(
     app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
