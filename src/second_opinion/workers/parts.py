@@ -72,6 +72,7 @@ class Callers:
     def close(self) -> None:
         """Give the connections back."""
         self.jobs.close()
+        self.queue.close()
         self.register.close()
         self.stores.connection.close()
 

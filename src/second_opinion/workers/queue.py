@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -42,6 +43,8 @@ class CeleryTaskQueue:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._seconds = float(app.conf.broker_connection_timeout)
+        self._asking: Any = app.connection_for_write()
+        self._lock = threading.Lock()
 
     def extract(self, document: DocumentRef, *, front: bool = False) -> None:
         """Ask for the text of an operation's bytes; at the `front`, before all that waits."""
@@ -131,12 +134,20 @@ class CeleryTaskQueue:
         limit = int(memory.get("maxmemory", 0))
         return int(memory["used_memory"]) / limit if limit else 0.0
 
+    def close(self) -> None:
+        """Close the connection by which it is asked; what messages are sent by is the application's."""
+        self._asking.close()
+
     @contextmanager
     def _redis(self) -> Iterator[Any]:
-        """Give the client of a connection that is kept: opening one takes longer than what is asked here."""
-        connections: Any = self._app.pool
-        with _broker_errors(), within(self._seconds), connections.acquire(block=True) as connection:
-            yield connection.default_channel.client
+        """Give the client of a connection that is kept: opening one takes longer than what is asked here.
+
+        It is none of the application's pool: what consumes by those leaves replies on their way.
+        """
+        with _broker_errors(), within(self._seconds):
+            with self._lock:
+                client = self._asking.default_channel.client
+            yield client
 
 
 def _of_this_request(message: Versioned) -> Versioned:

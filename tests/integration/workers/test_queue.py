@@ -107,6 +107,18 @@ def test_asking_for_lengths_opens_no_connections(app: Celery, servers: Servers) 
         if one["db"] == str(BROKER_DATABASE) and one["cmd"] != "client|list":
             client.client_kill_filter(_id=one["id"])
     assert asked() == 7
+    queue.close()
+
+
+def test_lengths_are_right_beside_one_who_asks_the_workers(app: Celery) -> None:
+    """Who waits for workers' answers consumes by a connection of the application's pool, and leaves it waiting."""
+    queue = CeleryTaskQueue(app)
+    queue.retrieve("waits")
+    for _ in range(3):
+        assert app.control.inspect(timeout=0.1).ping() is None
+        assert queue.length("retrieve") == 1
+        assert 0.0 <= queue.memory_share() < 1.0
+    queue.close()
 
 
 def test_a_channel_that_is_closed_while_it_sends_is_a_lost_connection(

@@ -21,7 +21,7 @@ def search_lines(request: SearchRequest) -> list[dict[str, Any]]:
 
     kNN looks at half as many again as it returns, since HNSW finds the nearest only approximately. Twice as many as it
     returns are compared by their exact vectors: what 8 bits order wrongly is in its right place then, at no cost that
-    can be seen (`benchmarks/results/recall_at_scale.json`).
+    can be seen (`benchmarks/results/recall_variants.json`).
     """
     header = {"index": request.index, "allow_partial_search_results": False}
     filters = _filters(request)
