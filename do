@@ -108,7 +108,7 @@ verb="${1:-help}"
 [ $# -gt 0 ] && shift
 case "$verb" in
   demo) demo ;;
-  test) install dev; check; browser; exec "$VENV/bin/pytest" --numprocesses=3 --dist=loadgroup --no-loadscope-reorder "$@" ;;
+  test) install dev; check; browser; exec "$VENV/bin/pytest" --numprocesses=3 --no-loadscope-reorder "$@" ;;
   check) check ;;
   setup) install run; opinion setup ;;
   up | down) install run; opinion "$verb" "$@" ;;

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
 from second_opinion.ops.stack import LocalStack
 from second_opinion.pipeline.adapters.elasticsearch import Connection, ConnectionOptions, IndexNames
 from second_opinion.pipeline.adapters.redis.connection import connect
 from second_opinion.schemas.errors import StackError
-from tests.lanes import Lanes, Passage, alone_last, is_alone
+from tests.lanes import Lanes, Passage
 
 # Haystack reads this when it is imported: no test calls home.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
@@ -30,21 +30,16 @@ os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 PASSAGE = pytest.StashKey[Passage]()
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Let lanes share the tests by file."""
     return Lanes(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep those that want to be alone for the end."""
-    alone_last(items)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Wait for the other lanes, before a test's time begins to count."""
     passage = item.config.stash.get(PASSAGE, None)
-    with passage.inside(alone=is_alone(item)) if passage else nullcontext():
+    with passage.inside(alone=item.get_closest_marker("alone") is not None) if passage else nullcontext():
         return (yield)
 
 

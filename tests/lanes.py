@@ -1,8 +1,7 @@
 """Three lanes of tests at once, each with servers of its own: most of a test on real parts is waiting.
 
 A file stays in one lane, and so do all tests of the page, which share a browser. Whoever measures time is marked
-`alone`: it waits until the other lanes have finished their tests, and they wait for it. Such tests come last, all in
-one lane, when the others have little left to stand still with.
+`alone`: it waits until the other lanes have finished their tests, and they wait for it.
 """
 
 import fcntl
@@ -12,31 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER: Final = ("tests/browser/",)
 
 
-def alone_last(items: list[pytest.Item]) -> None:
-    """Put the tests that are to be alone behind all others, as one group of xdist's."""
-    alone = [item for item in items if is_alone(item)]
-    for item in alone:
-        item.add_marker(pytest.mark.xdist_group("alone"))
-    items[:] = [item for item in items if not is_alone(item)] + alone
-
-
-def is_alone(item: pytest.Item) -> bool:
-    """Say whether nothing may run beside a test."""
-    return item.get_closest_marker("alone") is not None
-
-
-class Lanes(LoadGroupScheduling):
-    """Hands out groups, and else tests by file, in the order in which they were collected."""
+class Lanes(LoadScopeScheduling):
+    """Hands out tests by file, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        scope = str(super()._split_scope(nodeid))
-        file = scope.partition("::")[0]
+        file = str(nodeid.partition("::")[0])
         return next((folder for folder in TOGETHER if file.startswith(folder)), file)
 
 

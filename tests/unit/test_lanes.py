@@ -1,11 +1,11 @@
-"""Tests run in lanes, and one that measures time runs alone."""
+"""Tests run in two lanes, and one that measures time runs alone."""
 
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.lanes import Lanes, Passage, alone_last
+from tests.lanes import Lanes, Passage
 
 SOON = 0.2
 PATIENCE = 10.0
@@ -60,23 +60,8 @@ def test_who_measures_time_is_alone_and_not_overtaken(tmp_path: Path) -> None:
     [
         ("tests/unit/test_docs.py::test_a_page[one]", "tests/unit/test_docs.py"),
         ("tests/browser/test_asking.py::test_a_question", "tests/browser/"),
-        ("tests/browser/test_asking.py::test_the_floor@alone", "alone"),
-        ("tests/unit/test_docs.py::test_a_page[not@alone]", "tests/unit/test_docs.py"),
     ],
 )
 def test_a_file_stays_in_one_lane(test: str, lane: str) -> None:
-    """What its tests share is made once; so is the browser, for all that look at the page. Who is alone has a lane."""
+    """What its tests share is made once; so is the browser, for all that look at the page."""
     assert Lanes._split_scope(Lanes.__new__(Lanes), test) == lane
-
-
-def test_who_measures_time_comes_last(request: pytest.FixtureRequest) -> None:
-    """As a group of its own, behind those that were collected after it."""
-    timed, other = (
-        pytest.Function.from_parent(request.node.parent, name=name, callobj=lambda: None) for name in ("timed", "other")
-    )
-    timed.add_marker("alone")
-    items: list[pytest.Item] = [timed, other]
-    alone_last(items)
-    assert items == [other, timed]
-    assert [mark.args for mark in timed.iter_markers("xdist_group")] == [("alone",)]
-    assert not list(other.iter_markers("xdist_group"))
