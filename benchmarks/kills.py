@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from own_servers import own_elasticsearch  # noqa: E402
 from record import environment_of, write_result  # noqa: E402
 from tests.faults import shelf  # noqa: E402
-from tests.faults.storm import ELASTICSEARCH, REDIS, USUAL, Outcome, Plan, Storm  # noqa: E402
+from tests.faults.storm import ELASTICSEARCH, REDIS, USUAL, Outcome, Plan, Storm, spread  # noqa: E402
 from tests.faults.victims import OwnElasticsearch  # noqa: E402
 
 from second_opinion.ops.stack import LocalStack  # noqa: E402
@@ -82,7 +82,7 @@ def main() -> None:
         folder, url = stack.enter_context(own_elasticsearch(options.elasticsearch_url, progress=say))
         server = OwnElasticsearch(LocalStack(folder / "servers")) if victim == ELASTICSEARCH else None
         outcome = Storm(plan, folder, url, say, elasticsearch=server).run()
-    told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome)}
+    told = {"documents": len(plan.works), "seed": plan.seed, "holds": holds(outcome, forgets=plan.redis_forgets)}
     figures = outcome.figures()
     rule = bounds(outcome.killed, outcome.acknowledged, len(outcome.findings.lost))
     write_result(name, {**taken_on, **told, **figures, "bounds_95": rule})
@@ -108,10 +108,13 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def holds(outcome: Outcome) -> bool:
-    """Whether nothing was found that must not be."""
-    rescued = max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
-    return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and rescued
+def holds(outcome: Outcome, *, forgets: bool) -> bool:
+    """Whether nothing was found that must not be, and abandoned work did not wait too long."""
+    if forgets:
+        in_time = spread(outcome.rescues)["p95"] <= LONGEST_RESCUE
+    else:
+        in_time = max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
+    return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and in_time
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ class Observer:
         found = self.records({"bool": {"filter": [{"range": {"lease_until": {"gt": 0}}}]}})
         return [one for one in found.values() if one.lease_owner and one.needs_extraction is extraction]
 
+    def received(self) -> list[DocumentRecord]:
+        """Return the records of works that are accepted and neither searchable nor failed."""
+        return [*self.records(_received()).values()]
+
     def waiting(self) -> int:
         """Return how many works are accepted and neither searchable nor failed."""
         self._refresh(self._names.documents)

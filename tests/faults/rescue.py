@@ -1,4 +1,4 @@
-"""How long abandoned work waits: what a killed worker held, and when somebody took it up again."""
+"""How long abandoned work waits: what a killed worker held, or Redis knew of, and when somebody took it up again."""
 
 import threading
 import time
@@ -20,15 +20,16 @@ STAGES: Final[dict[Role, JobState]] = {"retrieve": JobState.RETRIEVING, "rerank"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Abandoned:
-    """One document or query that a killed worker held.
+    """One document or query that a killed worker held, or whose message was in a Redis that lost everything.
 
     Attributes:
-        since: When the worker was killed (monotonic seconds).
+        since: When that happened (monotonic seconds).
+        victim: The worker's role, or `redis`.
         held: The record or the job as it was then.
     """
 
     since: float
-    role: Role
+    victim: str
     held: DocumentRecord | Job
 
     @property
@@ -39,7 +40,7 @@ class Abandoned:
     @property
     def what(self) -> str:
         """Name it for a person."""
-        return f"{self.role} {self.held.document_id if isinstance(self.held, DocumentRecord) else self.held.job_id}"
+        return f"{self.victim} {self.held.document_id if isinstance(self.held, DocumentRecord) else self.held.job_id}"
 
     def is_noticed(self, now: DocumentRecord | Job | None) -> bool:
         """Whether the lease of the dead one is gone: it was sent again, or done. None is what is not there any more."""
@@ -107,6 +108,14 @@ class RescueWatch:
         with self._lock:
             self._open += found
             self._unnoticed += found
+        return len(found)
+
+    def forgotten(self) -> int:
+        """Note what waits now that Redis has lost every message, or is at work; return how much that is."""
+        since = time.monotonic()
+        found = [Abandoned(since, "redis", one) for one in self._observer.received()]
+        with self._lock:
+            self._open += found
         return len(found)
 
     def _watch(self) -> None:

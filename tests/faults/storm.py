@@ -92,7 +92,8 @@ class Outcome:
     Attributes:
         problems: What callers saw that must not be.
         noticed: Seconds until abandoned work was sent again.
-        rescues: Seconds until it was taken up again, behind what was sent before it.
+        rescues: Seconds until it was taken up again, behind what was sent before it; where Redis forgets, until that
+            happened to each document that was not searchable yet.
         unrescued: What never was.
         written: How many works were sent at least once.
     """
@@ -237,7 +238,7 @@ class Storm:
                 return
             self._sleep(pause)
             if victim in {REDIS, ELASTICSEARCH}:
-                held = self._kill_server(victim)
+                held = self._kill_server(victim, watch)
             else:
                 held = self._kill_worker(victim, watch, callers)
             self._killed[victim] += 1
@@ -254,16 +255,18 @@ class Storm:
         worker.start()
         return held
 
-    def _kill_server(self, server: str) -> int:
+    def _kill_server(self, server: str, watch: RescueWatch) -> int:
         if server == ELASTICSEARCH:
             assert self._elasticsearch is not None, "this storm was given no Elasticsearch to kill"
             self._elasticsearch.kill()
             return 0
         self._redis.kill()
+        held = 0
         if self._plan.redis_forgets:
             self._redis.lose_everything()
+            held = watch.forgotten()
         self._redis.start()
-        return 0
+        return held
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

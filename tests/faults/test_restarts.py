@@ -40,6 +40,7 @@ def test_redis_lost_with_all_it_kept_loses_no_document(servers: Servers, tmp_pat
     plan = Plan(shelf.own_words(60), kills=2, seed=5, pause=(2.0, 4.0), room=60, victims=(REDIS,), redis_forgets=True)
     outcome = Storm(plan, tmp_path, servers.elasticsearch_url, print).run()
     print(outcome.figures())  # noqa: T201 - shown when the test fails
-    assert (outcome.findings.wrong(), outcome.problems) == ({}, [])
+    assert (outcome.findings.wrong(), outcome.problems, outcome.unrescued) == ({}, [], [])
     assert outcome.killed == {REDIS: 2}
+    assert outcome.rescues, "no document was on its way when Redis was lost"
     assert outcome.counts["editions"] >= len(plan.works)
