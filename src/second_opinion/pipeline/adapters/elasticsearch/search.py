@@ -12,16 +12,16 @@ from second_opinion.schemas.query import ExistsFilter, Filter, RangeFilter, Term
 
 MAX_KNN_CANDIDATES: Final = 10_000
 MIN_KNN_CANDIDATES: Final = 150
-CANDIDATES_PER_HIT: Final = 1.5
+CANDIDATES_PER_HIT: Final = 5.0
 RESCORED_PER_HIT: Final = 2.0
 
 
 def search_lines(request: SearchRequest) -> list[dict[str, Any]]:
     """Return the lines of the multi-search: a header and a body for each list that is wanted.
 
-    kNN looks at half as many again as it returns, since HNSW finds the nearest only approximately. Twice as many as it
-    returns are compared by their exact vectors: what 8 bits order wrongly is in its right place then, at no cost that
-    can be seen (`benchmarks/results/recall_variants.json`).
+    kNN looks at five times as many as it returns, since HNSW finds the nearest only approximately, and the less so the
+    more there are (`benchmarks/results/recall_at_scale.json`). Twice as many as it returns are compared by their exact
+    vectors: what 8 bits order wrongly is in its right place then, at no cost that can be seen (`recall_variants.json`).
     """
     header = {"index": request.index, "allow_partial_search_results": False}
     filters = _filters(request)
