@@ -63,12 +63,13 @@ install() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
-# The tests of the page need Chromium. Elsewhere they are skipped by name without it; CI runs everything.
-browser() {
-  [ "${CI:-}" = true ] && ! command -v chromium >/dev/null || return 0
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "no Chromium" "install it: sudo apt-get install chromium"
-  say "installing Chromium"
-  apt-get -qq update && apt-get -qq install -y chromium >/dev/null
+# program COMMAND PACKAGE: some tests need programs of the system. Elsewhere they are skipped by name without them; CI
+# runs everything.
+program() {
+  [ "${CI:-}" = true ] && ! command -v "$1" >/dev/null || return 0
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "no $1" "install it: sudo apt-get install $2"
+  say "installing $2"
+  apt-get -qq update && apt-get -qq install -y "$2" >/dev/null
 }
 
 opinion() { "$VENV/bin/opinion" "$@"; }
@@ -108,7 +109,7 @@ verb="${1:-help}"
 [ $# -gt 0 ] && shift
 case "$verb" in
   demo) demo ;;
-  test) install dev; check; browser; exec "$VENV/bin/pytest" --numprocesses=3 --no-loadscope-reorder "$@" ;;
+  test) install dev; check; program chromium chromium; program qemu-x86_64 qemu-user; exec "$VENV/bin/pytest" --numprocesses=3 --no-loadscope-reorder "$@" ;;
   check) check ;;
   setup) install run; opinion setup ;;
   up | down) install run; opinion "$verb" "$@" ;;

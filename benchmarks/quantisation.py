@@ -33,16 +33,15 @@ from second_opinion.training.onnx_encoder import Recipe
 from second_opinion.training.onnx_linear import Precision
 from second_opinion.training.sources import read_source
 
-PER_INPUT, PER_TOKEN = Precision.PER_INPUT, Precision.PER_TOKEN
 RECIPES = {
     "float32": Recipe.exact(),
-    "one scale everywhere, 8 bits": Recipe(down=PER_INPUT, smooth_up=False, weight_limit=127),
-    "per token into the down-projection, 8 bits": Recipe(smooth_up=False, weight_limit=127),
-    "the same, smoothed up-projection, 8 bits": Recipe(weight_limit=127),
-    "the same, 7 bits": Recipe(),
-    "measured inputs, 7 bits (shipped)": Recipe(),
-    "measured inputs, 8 bits": Recipe(weight_limit=127),
-    "smoothed up-projection, 8 bits, query, key and value in float32": Recipe(weight_limit=127, qkv=Precision.FLOAT),
+    "one scale everywhere": Recipe(down=Precision.PER_INPUT, smooth_up=False),
+    "per token into the down-projection": Recipe(smooth_up=False),
+    "the same, smoothed up-projection": Recipe(),
+    "the same, query, key and value in float32": Recipe(qkv=Precision.FLOAT),
+    "the same, weights of 7 bits": Recipe(weight_limit=64),
+    "measured inputs, weights of 7 bits": Recipe(weight_limit=64),
+    "measured inputs (shipped)": Recipe(),
 }
 MEASURED_ON = ("squad11_extra", "nq_open", "pubmedqa", "medquad")
 SETS = ("squad2_dev", "nq_open", "covid_qa", "scifact")

@@ -4,9 +4,7 @@ Every request that would leave this machine is aborted and fails the test; so do
 the content security policy among them.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +19,7 @@ from second_opinion.schemas.document import DocumentInput
 from tests.acceptance.conftest import System
 from tests.conftest import Servers
 from tests.integration.http.conftest import Served, serving, system_of
+from tests.programs import needed
 
 FLAGS = [
     "--headless",
@@ -44,12 +43,7 @@ expect.set_options(timeout=PATIENCE_MS)
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The system's Chromium. Without it these tests are skipped; in CI, where `./do test` installs it, they fail."""
-    found = shutil.which("chromium")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("chromium is missing, and CI tests the page")
-    if found is None:
-        pytest.skip("chromium is missing: apt-get install chromium")
-    return found
+    return needed("chromium", purpose="tests the page", hint="apt-get install chromium")
 
 
 @pytest.fixture(scope="package")

@@ -1,13 +1,12 @@
 """The one file that is not ours is what its sources and its lock file make, byte for byte."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from second_opinion.gateway.http.page import files
+from tests.programs import needed
 
 VENDOR = Path(files.__file__).parent / "vendor"
 
@@ -15,12 +14,7 @@ VENDOR = Path(files.__file__).parent / "vendor"
 @pytest.fixture
 def npm() -> str:
     """Node's package manager; users of the page need none."""
-    found = shutil.which("npm")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("npm is missing, and CI rebuilds the page's bundle")
-    if found is None:
-        pytest.skip("npm is missing: the page's bundle cannot be built again here")
-    return found
+    return needed("npm", purpose="rebuilds the page's bundle", hint="the page's bundle cannot be built again here")
 
 
 @pytest.mark.timeout(180)

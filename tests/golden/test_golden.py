@@ -20,7 +20,7 @@ CURVE = load_artefact(model_folder("bundled", "reranker") / "calibration.json").
 
 SAME_RELEVANCE = 0.01
 """How far a relevance may be from the recorded one, on whatever processor or runtime this runs."""
-CLOSE_RELEVANCE = 0.06
+CLOSE_RELEVANCE = 0.045
 """How far 8-bit integers may take a relevance from float32's."""
 CLOSE_COSINE = 0.03
 

@@ -1,8 +1,9 @@
 """Linear layers in 8-bit integers, quantised where it costs least.
 
-Weights have one scale an output column and 7 bits (-64..64): with 8, processors without VNNI saturate at 16 bits inside
-a product, and the same model would score otherwise there. Inputs are quantised at run time, in one of two ways: with
-one scale for the whole input, or with one for each token, which is what the second half of a feed-forward layer needs.
+Weights have one scale an output column. Processors without VNNI saturate at 16 bits inside a product of 8-bit integers;
+the engine has them multiply in another way, so that the same model scores the same there. Inputs are quantised at run
+time, in one of two ways: with one scale for the whole input, or with one for each token, which is what the second half
+of a feed-forward layer needs.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from second_opinion.training.onnx_graph import FUSED, Floats, Graph
 from second_opinion.training.onnx_measured import Measured, Moments, rounded
 
-WEIGHT_LIMIT: Final = 64
+WEIGHT_LIMIT: Final = 127
 ZERO_POINT: Final = 24
 GELU_MINIMUM: Final = 0.1701
 """GELU never goes below -0.17: so little is kept free below the zero point."""

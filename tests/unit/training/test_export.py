@@ -110,7 +110,7 @@ def test_our_network_reads_each_text_from_its_own_start(own: Path, tmp_path: Pat
 def test_an_export_that_measured_its_inputs_is_nearer(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Every product of every layer is measured, and scores of other pairs are nearer to float32 than without."""
+    """Other pairs score nearer to float32 than without. Weights are coarse, for random ones have no wide channels."""
     source = read_source(request.getfixturevalue(kind))
     questions = ["how long does a tube dry", "ibuprofen for a child", "who may refund", "why"]
     passages = [f"{one} " * 12 for one in ("tube", "ten milligrams", "a manager", "rain", "word", "paper", "the bus")]
@@ -118,7 +118,7 @@ def test_an_export_that_measured_its_inputs_is_nearer(
     reference = source.reference(pairs[1::2])
 
     def error(name: str, seen: Sequence[tuple[str, str]]) -> float:
-        export(source, tmp_path / name, Label("test"), Recipe(), seen)
+        export(source, tmp_path / name, Label("test"), Recipe(weight_limit=32), seen)
         reranker = OnnxReranker(tmp_path / name, threads=1)
         found = [reranker.score(query, [passage])[0] for query, passage in pairs[1::2]]
         reranker.close()
@@ -159,8 +159,8 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path, bert: Path) -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_weights_never_saturate(rows: int, columns: int, seed: int) -> None:
-    """Integers stay within the limit that no processor saturates at, and are the nearest ones."""
+def test_weights_are_the_nearest_integers(rows: int, columns: int, seed: int) -> None:
+    """Integers stay within the limit, and are the nearest ones."""
     weight = np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
     integers, scales = quantise_columns(weight)
     assert np.abs(integers.astype(int)).max() <= WEIGHT_LIMIT

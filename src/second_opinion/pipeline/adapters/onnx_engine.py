@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from second_opinion.pipeline.adapters.onnx_kernel import runner_count
+from second_opinion.pipeline.adapters.onnx_kernel import runner_count, saturates
 from second_opinion.pipeline.adapters.onnx_tokens import ModelInput
 from second_opinion.pipeline.inferences import INFERENCES
 from second_opinion.pipeline.ports import Guard, TimeIsOver, no_guard
@@ -257,6 +257,9 @@ def _options() -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if saturates():
+        # Weights are taken as unsigned then, of which no product saturates: slower, and the same score.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     # Memory patterns are kept for each length of input, of which there are hundreds here.
     options.enable_mem_pattern = False
     options.log_severity_level = 3

@@ -1,7 +1,7 @@
 """What the processor offers an inference engine: how many runners, and which class of integer kernels.
 
-The kernel class belongs to a calibration's key: without VNNI, 8-bit products saturate at 16 bits on the way, so the
-same model file gives other scores there.
+The kernel class belongs to a calibration's key: each adds floats in its own order, so that an input now and then rounds
+to the next integer and a score differs in its third digit. Canaries tell whether it differs by more.
 """
 
 import os
@@ -19,6 +19,7 @@ _CLASSES: Final = (
     ("neon-i8mm", {"i8mm"}),
     ("neon-dotprod", {"asimddp"}),
 )
+_SATURATING: Final = {"avx512", "avx2", "x86_64", "AMD64"}
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
 
@@ -30,6 +31,11 @@ def kernel_class(cpuinfo: str | None = None) -> str:
         if needed <= flags:
             return name
     return platform.machine() or "unknown"
+
+
+def saturates(kernel: str | None = None) -> bool:
+    """Return whether a kernel class, by default this processor's, saturates at 16 bits inside an 8-bit product."""
+    return (kernel_class() if kernel is None else kernel) in _SATURATING
 
 
 def runner_count(asked: int = 0) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
-from second_opinion.pipeline.adapters.onnx_kernel import kernel_class, runner_count
+from second_opinion.pipeline.adapters.onnx_kernel import kernel_class, runner_count, saturates
 from second_opinion.pipeline.adapters.onnx_model import read_manifest, sha256_of
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.schemas.errors import ModelUnusable
@@ -108,6 +108,15 @@ print(sorted({"torch", "transformers", "sentence_transformers", "onnx"} & set(sy
 def test_the_kernel_class_is_the_strongest_that_the_processor_has(flags: str, expected: str) -> None:
     """/proc/cpuinfo of x86 and ARM machines names the class of integer kernels."""
     assert kernel_class(f"processor\t: 0\n{flags}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [("avx512-vnni", False), ("avx-vnni", False), ("avx512", True), ("avx2", True), ("x86_64", True), ("arm64", False)],
+)
+def test_what_has_no_vnni_saturates(kernel: str, expected: bool) -> None:
+    """Processors of the x86 family without VNNI do, and those of which nothing more is known."""
+    assert saturates(kernel) is expected
 
 
 def test_runners_are_as_many_as_asked_or_one_a_core() -> None:
