@@ -40,7 +40,7 @@ class TaskRunner:
         return self._watchdog.pulse()
 
     def run(
-        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts], *, task_id: str = ""
+        self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts], *, task_id: str
     ) -> ErrorInfo | None:
         """Decode `payload`, run `body`, write one log line about it, and return what went wrong.
 

@@ -9,7 +9,7 @@ import structlog
 
 from second_opinion.pipeline.ingest.clean import remove_leftovers
 from second_opinion.pipeline.ingest.decisions import Arrival, Decision, arrival, decide_delete, decide_put
-from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
+from second_opinion.pipeline.ingest.enqueue import enqueue_recorded
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import CollectionStore, Guard, Seen, Swap, no_guard
 from second_opinion.schemas.base import RequestT, parse_request
@@ -24,7 +24,7 @@ from second_opinion.schemas.document import (
     document_key,
     field_type,
 )
-from second_opinion.schemas.errors import BrokerUnavailable, InvalidDocument, OpinionError, WriteConflict
+from second_opinion.schemas.errors import InvalidDocument, OpinionError, WriteConflict
 
 CONFLICT_ROUNDS: Final = 30
 PAUSE_SECONDS: Final = 0.01
@@ -170,11 +170,12 @@ class Acceptance:
     def _settle(self, cases: Sequence[_Case]) -> None:
         for once in _without_repeats(cases):
             self._settle_once(once)
-        changed = [case for case in cases if case.stored is not None]
-        remove_leftovers(self._stores, [(case.before, case.stored.record) for case in changed if case.stored])
-        last = {case.key: case.stored for case in changed}
-        due = {case.key for case in changed if case.decision and case.decision.enqueues}
-        self._enqueue([seen for key, seen in last.items() if seen is not None and key in due])
+        changed = [(case, case.stored) for case in cases if case.stored is not None]
+        remove_leftovers(self._stores, [(case.before, seen.record) for case, seen in changed])
+        last = {case.key: seen for case, seen in changed}
+        due = {case.key for case, _ in changed if case.decision and case.decision.enqueues}
+        sent = [seen for key, seen in last.items() if key in due]
+        enqueue_recorded(self._stores, self._policy, sent, untold="accepted_but_not_enqueued")
 
     def _settle_once(self, cases: Sequence[_Case]) -> None:
         """Decide and write, and decide anew where somebody else was first."""
@@ -224,14 +225,6 @@ class Acceptance:
             self._stores.contents.delete([case.content.ref for case in cases if case.content is not None])
         except OpinionError as problem:
             log.info("contents_left_for_the_sweeper", error=problem.code)
-
-    def _enqueue(self, seen: Sequence[Seen]) -> None:
-        try:
-            enqueue(self._stores.queue, [one.record for one in seen], self._policy)
-        except BrokerUnavailable as problem:
-            # The documents are recorded, so they are accepted; the reconciler enqueues what is known to be in no queue.
-            log.warning("accepted_but_not_enqueued", documents=len(seen), error=problem.message)
-            self._stores.documents.swap(enqueued(seen, at=0.0))
 
     def _record_rejected(self, receipts: Iterable[Receipt]) -> None:
         now = self._stores.clock.now()

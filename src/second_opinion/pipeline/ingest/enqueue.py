@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from second_opinion.pipeline.ingest.stores import Policy
+import structlog
+
+from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap, TaskQueue
 from second_opinion.schemas.document import DocumentRecord
+from second_opinion.schemas.errors import BrokerUnavailable
+
+log = structlog.get_logger(__name__)
 
 
 def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy) -> None:
@@ -18,6 +23,18 @@ def enqueue(queue: TaskQueue, records: Sequence[DocumentRecord], policy: Policy)
     """
     _send(queue, [record for record in records if record.attempts == 0], policy, front=False)
     _send(queue, [record for record in records if record.attempts > 0], policy, front=True)
+
+
+def enqueue_recorded(stores: Stores, policy: Policy, seen: Sequence[Seen], *, untold: str) -> None:
+    """Send operations that are recorded, and so accepted. Where none can be sent, the log says it in the word `untold`.
+
+    The reconciler sends what is known to be in no queue.
+    """
+    try:
+        enqueue(stores.queue, [one.record for one in seen], policy)
+    except BrokerUnavailable as problem:
+        log.warning(untold, documents=len(seen), error=problem.message)
+        stores.documents.swap(enqueued(seen, at=0.0))
 
 
 def enqueued(seen: Sequence[Seen], *, at: float) -> list[Swap]:

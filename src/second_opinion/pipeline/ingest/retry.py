@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import structlog
-
 from second_opinion.pipeline.ingest.clean import remove_leftovers
-from second_opinion.pipeline.ingest.enqueue import enqueue, enqueued
+from second_opinion.pipeline.ingest.enqueue import enqueue_recorded
 from second_opinion.pipeline.ingest.stores import Policy, Stores
 from second_opinion.pipeline.ports import Seen, Swap
 from second_opinion.schemas.document import (
@@ -16,9 +14,7 @@ from second_opinion.schemas.document import (
     Receipt,
     document_key,
 )
-from second_opinion.schemas.errors import BrokerUnavailable, OpinionError, PermanentError, UnknownDocument
-
-log = structlog.get_logger(__name__)
+from second_opinion.schemas.errors import OpinionError, PermanentError, UnknownDocument
 
 
 def retry_failed(stores: Stores, policy: Policy, collection: str, document_ids: Sequence[str]) -> list[Receipt]:
@@ -60,7 +56,7 @@ def begin_anew(stores: Stores, policy: Policy, seen: Sequence[Seen]) -> dict[str
     won = [one for one in stored.values() if one is not None]
     before = {one.record.key: one.record for one in seen}
     remove_leftovers(stores, [(before[one.record.key], one.record) for one in won])
-    _enqueue(stores, policy, won)
+    enqueue_recorded(stores, policy, won, untold="begun_but_not_enqueued")
     return stored
 
 
@@ -83,15 +79,6 @@ def _begun(record: DocumentRecord, content: ContentRecord, *, target: str, at: f
             "updated_at": at,
         }
     )
-
-
-def _enqueue(stores: Stores, policy: Policy, begun: Sequence[Seen]) -> None:
-    try:
-        enqueue(stores.queue, [one.record for one in begun], policy)
-    except BrokerUnavailable as problem:
-        # They are recorded; the reconciler enqueues what is known to be in no queue.
-        log.warning("begun_but_not_enqueued", documents=len(begun), error=problem.message)
-        stores.documents.swap(enqueued(begun, at=0.0))
 
 
 def _receipt(  # noqa: PLR0913 - one fact each

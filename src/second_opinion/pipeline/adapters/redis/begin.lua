@@ -4,19 +4,17 @@
 --   ARGV  1 job id   2 state   3 owner   4 now   5 until when the lease holds   6 '1' when the worker does nothing else
 --         7 channel   8 most characters that progress may have
 --
--- Returns 1; 0 when the job is finished; -1 when there is none; -2 when another holds a lease that has not run out.
+-- Does nothing when the job is finished, when there is none, and when another holds a lease that has not run out.
+-- Returns the hash as it now is.
 
 local job = redis.call('HMGET', KEYS[1], 'state', 'finished_at', 'owner', 'lease_until', 'alone', 'progress')
 local state, owner, lease_until = job[1], job[3], tonumber(job[4] or '0')
-if not state then
-  return -1
-end
-if job[2] then
-  return 0
+if not state or job[2] then
+  return redis.call('HGETALL', KEYS[1])
 end
 if owner and owner ~= '' and owner ~= ARGV[3] then
   if lease_until > tonumber(ARGV[4]) then
-    return -2
+    return redis.call('HGETALL', KEYS[1])
   end
   redis.call('HINCRBY', KEYS[1], 'losses', 1)
   if job[5] == '1' then
@@ -36,4 +34,4 @@ end
 redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'lease_until', ARGV[5], 'alone', ARGV[6], 'next_step', ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
-return 1
+return redis.call('HGETALL', KEYS[1])

@@ -13,8 +13,11 @@ def job_of(job_id: str, stored: Mapping[str, Any]) -> Job:
     """Return the job that a hash holds.
 
     Raises:
+        UnknownJob: If it holds nothing.
         InternalError: If it cannot be read.
     """
+    if not stored:
+        raise unknown_job(job_id)
     try:
         read = {
             "job_id": job_id,

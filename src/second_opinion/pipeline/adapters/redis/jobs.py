@@ -57,17 +57,9 @@ class RedisJobs(JobStore):
         }
         # Relative, so that a caller's clock that is wrong does not remove the job at once.
         live = math.ceil((max(0.0, expires_at - self._clock.now()) + LIVE_MARGIN_SECONDS) * 1_000)
-        with redis_errors():
-            self._scripts["create"](
-                keys=[
-                    self._keys.job(query.job_id),
-                    self._keys.submitted,
-                    self._keys.deadline,
-                    self._keys.waiting,
-                ],
-                args=[query.job_id, repr(submitted_at), repr(expires_at), live, *_flat(fields.items())],
-            )
-        return self.get(query.job_id)
+        keys = [self._keys.job(query.job_id), self._keys.submitted, self._keys.deadline, self._keys.waiting]
+        arguments = [query.job_id, repr(submitted_at), repr(expires_at), str(live), *_flat(fields.items())]
+        return self._after("create", query.job_id, keys, arguments)
 
     def get(self, job_id: str) -> Job:
         """Return a job; one past its deadline becomes `expired` by this very look.
@@ -75,11 +67,7 @@ class RedisJobs(JobStore):
         Raises:
             UnknownJob: If there is none, or its result has expired.
         """
-        job = self._read(job_id)
-        if job.is_terminal or self._clock.now() < job.expires_at:
-            return job
-        self.finish(job_id, JobState.EXPIRED, at=self._clock.now(), error=job.deadline_exceeded().info())
-        return self._read(job_id)
+        return self._in_time(self._read(job_id))
 
     def begin(self, job_id: str, state: JobState, *, owner: str, seconds: float, alone: bool = False) -> Job:
         """Take the lease of a job for so long and move it to a stage; return it as it now is.
@@ -95,8 +83,8 @@ class RedisJobs(JobStore):
         now = self._clock.now()
         lease = [owner, repr(now), repr(now + seconds), "1" if alone else "0"]
         arguments = [job_id, state.value, *lease, self._keys.moved, str(PROGRESS_CHARACTERS)]
-        self._run("begin", [self._keys.job(job_id), self._keys.waiting, self._keys.leased], arguments)
-        return self.get(job_id)
+        keys = [self._keys.job(job_id), self._keys.waiting, self._keys.leased]
+        return self._after("begin", job_id, keys, arguments)
 
     def renew(self, job_id: str, *, owner: str, seconds: float) -> Job:
         """Hold the lease for so long from now, if it is still ours; return the job as it now is.
@@ -105,8 +93,7 @@ class RedisJobs(JobStore):
             UnknownJob: If there is none.
         """
         until = self._clock.now() + seconds
-        self._run("renew", [self._keys.job(job_id), self._keys.leased], [job_id, owner, repr(until)])
-        return self.get(job_id)
+        return self._after("renew", job_id, [self._keys.job(job_id), self._keys.leased], [job_id, owner, repr(until)])
 
     def release(  # noqa: PLR0913 - all but one by name
         self,
@@ -229,9 +216,20 @@ class RedisJobs(JobStore):
     def _read(self, job_id: str) -> Job:
         with redis_errors():
             stored = cast("dict[str, Any]", self._client.hgetall(self._keys.job(job_id)))
-        if not stored:
-            raise unknown_job(job_id)
         return job_of(job_id, stored)
+
+    def _after(self, script: str, job_id: str, keys: list[str], arguments: list[str]) -> Job:
+        """Run a script that answers with a job's hash, and return the job."""
+        with redis_errors():
+            flat = cast("list[str]", self._scripts[script](keys=keys, args=arguments))
+        return self._in_time(job_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True))))
+
+    def _in_time(self, job: Job) -> Job:
+        """Return a job as it is seen: one past its deadline becomes `expired`."""
+        if job.is_terminal or self._clock.now() < job.expires_at:
+            return job
+        self.finish(job.job_id, JobState.EXPIRED, at=self._clock.now(), error=job.deadline_exceeded().info())
+        return self._read(job.job_id)
 
     def _ids(self, key: str, until: str, limit: int) -> list[str]:
         with redis_errors():
