@@ -17,6 +17,7 @@ from second_opinion.schemas.verdict import QueryResult
 
 PAGE: Final = 500
 FIRST_POLL: Final = 0.05
+NEXT_POLL: Final = 0.1
 LAST_POLL: Final = 0.5
 MARGIN_SECONDS: Final = 0.25
 """How much longer than a job may take its caller waits, to hear that it has expired."""
@@ -141,10 +142,10 @@ class SharedDocumentCalls(ABC):
             for one in news if settled is not None else ():
                 settled(one)  # type: ignore[misc] # the loop is empty without it
             if news:
-                pause, patience = FIRST_POLL, time.monotonic() + timeout
+                pause, patience = NEXT_POLL, time.monotonic() + timeout
             elif time.monotonic() > patience:
                 break
-            else:
+            if not watch.hurries:
                 time.sleep(pause)
                 pause = min(LAST_POLL, pause * 1.5)
         return found

@@ -109,7 +109,7 @@ class Intake:
                 until = time.monotonic() + patience
             elif time.monotonic() >= until:
                 return
-            else:
+            if not self._watch.hurries:
                 time.sleep(POLL_SECONDS)
 
     def _readable(self, documents: Iterable[DocumentInput | Unreadable], progress: Progress) -> Iterator[DocumentInput]:

@@ -1,6 +1,7 @@
 """Queues and their consumers: every role has a worker that listens, and no queue only grows."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, Final
 
 from kombu.exceptions import OperationalError
@@ -21,23 +22,23 @@ LONG: Final = 1_000
 def check_queues(settings: Settings) -> Iterator[Finding]:
     """Ask all workers which queues they consume, and look at how long the queues are."""
     app = make_app(settings)
-    queue = CeleryTaskQueue(app)
     try:
         answers: Any = app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
     except (OperationalError, RedisError, OSError) as problem:
         raise BrokerUnavailable(f"Redis does not carry messages: {problem}") from problem
     consumers = [consumed["name"] for queues in answers.values() for consumed in queues]
-    for role, spec in ROLES.items():
-        waiting, listening = queue.length(spec.queue), consumers.count(spec.queue)
-        told = f"{listening} worker{'' if listening == 1 else 's'}, {waiting:,} waiting"
-        part = f"queue {spec.queue}"
-        if listening == 0:
-            yield failed(part, told, f"Nobody consumes it: opinion worker --role {role}, or opinion up")
-        elif waiting > LONG:
-            yield warning(part, told, f"Add workers of this role: opinion worker --role {role}")
-        else:
-            yield well(part, told)
-    yield from _unreadable(queue)
+    with closing(CeleryTaskQueue(app)) as queue:
+        for role, spec in ROLES.items():
+            waiting, listening = queue.length(spec.queue), consumers.count(spec.queue)
+            told = f"{listening} worker{'' if listening == 1 else 's'}, {waiting:,} waiting"
+            part = f"queue {spec.queue}"
+            if listening == 0:
+                yield failed(part, told, f"Nobody consumes it: opinion worker --role {role}, or opinion up")
+            elif waiting > LONG:
+                yield warning(part, told, f"Add workers of this role: opinion worker --role {role}")
+            else:
+                yield well(part, told)
+        yield from _unreadable(queue)
 
 
 def _unreadable(queue: CeleryTaskQueue) -> Iterator[Finding]:
