@@ -81,8 +81,8 @@ async def test_an_assistant_that_may_adds_and_deletes(samples: System) -> None:
     """A document sent through the protocol is found by the next search, and gone after it was deleted."""
     sent = {
         "document_id": "parking",
-        "title": "Parking",
-        "text": "Visitors park in the yard behind the pharmacy, free of charge for two hours.",
+        "title": "Where visitors can park",
+        "text": "Visitors can park in the yard behind the pharmacy, free of charge for two hours.",
         "wait_seconds": 60,
     }
     question = {"question": "where can visitors park?"}

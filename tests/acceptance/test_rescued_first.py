@@ -38,7 +38,7 @@ SUSPECTS = 12
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rescued(system: System) -> None:
+def maintained(system: System) -> None:
     """A collection, and a maintenance worker that sends again what dead workers held."""
     with system.client() as client:
         client.submit_documents([DocumentInput(id="lobby", text="The lobby has one map, of the house itself.")])

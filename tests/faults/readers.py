@@ -1,17 +1,14 @@
 """Readers under updates: some threads send, change and delete documents, others read them without a pause.
 
-Every chunk of a document names document and version, in its text and in its metadata, so that each read can be held
-against what was sent. Readers search with the code of the retrieve workers on the real stores, ask whole queries of
-real workers, and read statuses.
+Readers search with the code of the retrieve workers on the real stores, ask whole queries of real workers, and read
+statuses; each read is held against what was sent (`volumes.py`).
 """
 
 import random
-import re
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -21,15 +18,13 @@ from second_opinion.pipeline.ports import Embedder, Guard, no_guard
 from second_opinion.pipeline.ports.models import Vectors
 from second_opinion.pipeline.retrieval import RetrievalParts, retrieve
 from second_opinion.schemas.collection import QueryDefaults
-from second_opinion.schemas.document import DocumentState, DocumentStatus
+from second_opinion.schemas.document import DocumentState
 from second_opinion.schemas.errors import OpinionError, UnknownDocument
 from second_opinion.schemas.query import Query, TermFilter
 from tests.faults.histories import Histories, Sight
+from tests.faults.volumes import NAME, Shown, document_id, number_of, payload, question, sight_of, torn
 
 COLLECTION: Final = "default"
-VERSION: Final = "version"
-NAME: Final = "name"
-PARTS: Final = 3
 CHUNK_TOKENS: Final = "64"
 CANDIDATES: Final = 8
 HOT: Final = 8
@@ -40,27 +35,8 @@ PAUSE_SECONDS: Final = 0.05
 SETTLE_SECONDS: Final = 180.0
 EARLY: Final = {"unknown_collection", "unknown_filter_field"}
 """What readers hear before the first document is there."""
-MARK: Final = re.compile(r"ledger(\d+) in version (\d+), part (\d+)\b")
 
 AnswerT = TypeVar("AnswerT")
-
-
-def document_id(document: int) -> str:
-    """Return the id of a document."""
-    return f"ledger{document:04d}"
-
-
-def payload(document: int, version: int) -> dict[str, Any]:
-    """Return one version as a caller sends it: of three chunks, each of which names it."""
-    name = document_id(document)
-    told = "It lies on a shelf of its own, and whoever borrows it signs with the keeper of the harbour before noon."
-    parts = [f"This is {name} in version {version}, part {part} of {PARTS}. {told}" for part in range(PARTS)]
-    return {
-        "id": name,
-        "text": "\n\n".join(parts),
-        "source_version": version,
-        "metadata": {NAME: name, VERSION: version},
-    }
 
 
 class RememberedQueries:
@@ -81,18 +57,6 @@ class RememberedQueries:
         """Return the passages' vectors."""
         guard()
         return np.stack([self._embedder.embed_query(text) for text in texts])
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A chunk that a read showed. `count` is how many its document has, where the read tells it."""
-
-    document: int
-    version: int
-    ordinal: int
-    text: str
-    write_set: str
-    count: int | None = None
 
 
 class Library:
@@ -221,7 +185,7 @@ class Library:
             filters = [{"op": "term", "field": NAME, "values": [document_id(document)]}]
             begun = time.monotonic()
             try:
-                job = self.client.submit_query(_question(document), filters=filters, **options)
+                job = self.client.submit_query(question(document), filters=filters, **options)
                 job = self.client.wait(job.job_id, timeout=60.0)
             except OpinionError as problem:
                 self._not_yet(problem)
@@ -230,12 +194,7 @@ class Library:
             if job.result is None:
                 self.problems.append(f"query {job.job_id} is {job.state}: {job.error}")
                 continue
-            shown = [
-                Shown(
-                    _number(one.document_id), _version(one.metadata), one.ordinal, one.text, one.chunk_id.split("@")[1]
-                )
-                for one in job.result.kept
-            ]
+            shown = [Shown.of(one, write_set=one.chunk_id.split("@")[1]) for one in job.result.kept]
             self._note("queries", shown, begun, sought=document)
             time.sleep(self._resting)
 
@@ -244,7 +203,7 @@ class Library:
         name = document_id(document)
         query = Query(
             job_id="reader",
-            text=_question(document),
+            text=question(document),
             collection=COLLECTION,
             filters=(TermFilter(field=NAME, values=[name]),) if filtered else (),
             choices=QueryDefaults(candidates=CANDIDATES),
@@ -259,10 +218,7 @@ class Library:
             self.stale_dropped += found.stale_dropped
             self.rounds[found.rounds] += 1
         chunks = [one.chunk for one in found.candidates]
-        shown = [
-            Shown(_number(one.document_id), _version(one.metadata), one.ordinal, one.text, one.write_set, one.count)
-            for one in chunks
-        ]
+        shown = [Shown.of(one, write_set=one.write_set, count=one.count) for one in chunks]
         self._note("filtered searches" if filtered else "open searches", shown, begun, sought=document)
 
     def read_statuses(self, documents: Iterable[int]) -> None:
@@ -277,8 +233,8 @@ class Library:
         ended = time.monotonic()
         self.histories.count("statuses")
         for status in told.values():
-            if (sight := _sight(status, begun, ended)) is not None:
-                self.histories.saw(_number(status.document_id), sight)
+            if (sight := sight_of(status, begun, ended)) is not None:
+                self.histories.saw(number_of(status.document_id), sight)
 
     def _note(self, kind: str, shown: Sequence[Shown], begun: float, *, sought: int) -> None:
         """Look at what one read showed, document by document."""
@@ -287,19 +243,11 @@ class Library:
         for one in shown:
             by_document[one.document].append(one)
         for document, chunks in by_document.items():
-            self._look(document, chunks, whole=kind == "filtered searches")
+            if wrong := torn(document, chunks, whole=kind == "filtered searches"):
+                self.histories.tear(*wrong)
             self.histories.saw(document, Sight(begun, ended, chunks[0].version))
         if sought not in by_document:
             self.histories.saw(sought, Sight(begun, ended, None))
-
-    def _look(self, document: int, chunks: Sequence[Shown], *, whole: bool) -> None:
-        versions, sets = {one.version for one in chunks}, {one.write_set for one in chunks}
-        texts = {match.groups()[:2] if (match := MARK.search(one.text)) else one.text for one in chunks}
-        named = {(f"{document:04d}", f"{version}") for version in versions}
-        if len(versions) > 1 or len(sets) > 1 or texts != named:
-            self.histories.tear("mixed", f"document {document}: versions {versions} of sets {sets}, texts of {texts}")
-        elif whole and sorted(one.ordinal for one in chunks) != list(range(chunks[0].count or PARTS)):
-            self.histories.tear("partial", f"document {document}: {len(chunks)} of {chunks[0].count} chunks")
 
     def _insist(self, call: Callable[[], AnswerT]) -> AnswerT:
         while True:
@@ -360,24 +308,3 @@ class Library:
             "tried_again": dict(self.tried_again),
             "problems": self.problems[:20],
         }
-
-
-def _question(document: int) -> str:
-    return f"Who keeps {document_id(document)}?"
-
-
-def _number(name: str) -> int:
-    return int(name.removeprefix("ledger"))
-
-
-def _version(metadata: dict[str, Any]) -> int:
-    return int(metadata[VERSION])
-
-
-def _sight(status: DocumentStatus, begun: float, ended: float) -> Sight | None:
-    """Return what a status tells of what readers see; None when it leaves open which version that is."""
-    if status.state is DocumentState.DELETED:
-        return Sight(begun, ended, status.source_version, deleted=True)
-    if status.state is DocumentState.INDEXED:
-        return Sight(begun, ended, status.source_version)
-    return None if status.searchable else Sight(begun, ended, None)

@@ -97,7 +97,6 @@ class RescueWatch:
 
     def killed(self, role: Role, unfinished: Iterable[str]) -> int:
         """Note what the only worker of a role held when it was killed just now; return how much that is."""
-        assert self._thread.is_alive(), "nobody watches any more what becomes of abandoned work"
         since, found = time.monotonic(), []
         if role in {"index", "extract"}:
             records = self._observer.leased(extraction=role == "extract")
@@ -106,14 +105,16 @@ class RescueWatch:
             with suppress(OpinionError):  # The store of jobs may be away; then what was held is not known.
                 found = [Abandoned(since, role, one) for one in self._jobs(unfinished).values() if _is_at(role, one)]
         with self._lock:
-            self._open += found
             self._unnoticed += found
-        return len(found)
+        return self._noted(found)
 
     def forgotten(self) -> int:
         """Note what waits now that Redis has lost every message, or is at work; return how much that is."""
         since = time.monotonic()
-        found = [Abandoned(since, "redis", one) for one in self._observer.received()]
+        return self._noted([Abandoned(since, "redis", one) for one in self._observer.received()])
+
+    def _noted(self, found: Sequence[Abandoned]) -> int:
+        assert self._thread.is_alive(), "nobody watches any more what becomes of abandoned work"
         with self._lock:
             self._open += found
         return len(found)

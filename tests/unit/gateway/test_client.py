@@ -13,7 +13,7 @@ import second_opinion
 from second_opinion.gateway.async_client import AsyncClient
 from second_opinion.gateway.batching import batched
 from second_opinion.gateway.client import Client
-from second_opinion.gateway.watching import DocumentWatch
+from second_opinion.gateway.watching import FEW, DocumentWatch
 from second_opinion.schemas.document import AcceptOutcome, DocumentInput, DocumentState
 from second_opinion.schemas.errors import (
     DeadlineExceeded,
@@ -185,6 +185,46 @@ def test_a_watch_asks_for_a_window_only(system: MemorySystem) -> None:
     assert sum(len(watch.poll()) for _ in range(3)) == 25
     assert max(asked) == 10
     assert watch.pending == 0
+
+
+def test_a_watch_asks_for_few_while_few_settle(system: MemorySystem) -> None:
+    """Documents that settle by fours are seen to, each soon and in their order, without all of them being asked for."""
+    asked: list[int] = []
+    done = 0
+
+    def statuses(names: Any) -> Any:
+        asked.append(len(names))
+        known = system.client.document_statuses(names)
+        received = {"state": DocumentState.RECEIVED}
+        return {name: one if int(name[1]) < done else one.model_copy(update=received) for name, one in known.items()}
+
+    watch = DocumentWatch(statuses)
+    watch.add(system.client.submit_documents([{"id": str(number), "text": "words"} for number in range(400)]))
+    found: list[str] = []
+    for _ in range(100):
+        done += 4
+        found += [one.receipt.document_id for one in watch.poll()]
+    assert found == [str(number) for number in range(400)]
+    assert sum(asked) <= 100 * FEW
+    assert watch.pending == 0
+
+
+def test_what_hangs_hides_nothing(system: MemorySystem) -> None:
+    """All others are noticed while the oldest do not settle; and these are looked at every time."""
+    hanging = {str(number) for number in range(2 * FEW)}
+
+    def statuses(names: Any) -> Any:
+        known = system.client.document_statuses(names)
+        received = {"state": DocumentState.RECEIVED}
+        return {name: one.model_copy(update=received) if name[1] in hanging else one for name, one in known.items()}
+
+    watch = DocumentWatch(statuses)
+    watch.add(system.client.submit_documents([{"id": str(number), "text": "words"} for number in range(1_000)]))
+    assert sum(len(watch.poll()) for _ in range(60)) == 1_000 - len(hanging)
+    assert watch.pending == len(hanging)
+    assert not watch.hurries
+    hanging.clear()
+    assert sum(len(watch.poll()) for _ in range(2)) == 2 * FEW
 
 
 def test_a_newer_version_settles_the_older_one(system: MemorySystem) -> None:

@@ -82,6 +82,7 @@ async def test_a_worker_is_seen_while_it_consumes(
     """A real worker enters itself and goes on doing so; other queues stay without one."""
     (worker,) = shared_system.start("extract")
     try:
+        wait_until(lambda: last_seen(shared_system) > 0.0, 30.0)
         first = (await figures(api))["extract"]
         assert (first["consumers"], (await figures(api))["intake"]["consumers"]) == (1, 0)
         wait_until(lambda: last_seen(shared_system) > first["last_seen"], 30.0)

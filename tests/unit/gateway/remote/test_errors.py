@@ -1,11 +1,8 @@
-"""The remote client when its gateway is away, slow, restarted, full, or something else altogether."""
+"""The remote client when its gateway is away, restarted, wrong about something, or something else altogether."""
 
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -17,8 +14,6 @@ from second_opinion.gateway.remote.requests import pause_before_retry
 from second_opinion.schemas.document import AcceptOutcome, Receipt
 from second_opinion.schemas.errors import (
     AccessDenied,
-    ErrorInfo,
-    GatewayStopping,
     GatewayUnavailable,
     InternalError,
     InvalidQuery,
@@ -28,69 +23,8 @@ from second_opinion.schemas.errors import (
     StoreUnavailable,
     UnknownJob,
 )
-from second_opinion.schemas.job import Job, JobState
-from second_opinion.schemas.query import Query
-from tests.servers.web import Asked, Exchange, Site
-
-JOB = Job(
-    job_id="h1", state=JobState.QUEUED, query=Query(job_id="h1", text="why?", collection="default"),
-    submitted_at=1.0, expires_at=61.0,
-)  # fmt: skip
-KEY = "so_0_a-secret-that-nobody-may-read"
-Step = Callable[[Exchange], None]
-
-
-def problem(status: int, code: str, *, detail: str = "it is so", hint: str = "do this", **more: Any) -> Step:
-    """Answer with an error as the gateway tells it."""
-    body = {"status": status, "code": code, "detail": detail, "hint": hint, **more}
-    seconds = more.get("retry_after")
-    headers = {} if seconds is None else {"retry-after": str(seconds)}
-    return lambda exchange: exchange.send_json(body, status, {"content-type": "application/problem+json", **headers})
-
-
-def good(body: Any, status: int = 200) -> Step:
-    """Answer with what was asked for."""
-    return lambda exchange: exchange.send_json(body, status)
-
-
-def hang_up(exchange: Exchange) -> None:
-    """Break the connection off in the middle of the request."""
-    exchange.close_connection = True
-    exchange.connection.close()
-
-
-def job(state: JobState = JobState.DONE) -> Step:
-    """Answer with a job."""
-    return good(JOB.model_copy(update={"state": state}).model_dump(mode="json"))
-
-
-class ScriptedGateway(Site):
-    """Answers one request after the other as its script says; the last step goes for all that follow."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.script: list[Step] = []
-        self._lock = threading.Lock()
-
-    def answer(self, exchange: Exchange, asked: Asked) -> None:  # noqa: ARG002 - the script decides
-        """Do the next step."""
-        with self._lock:
-            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        step(exchange)
-
-
-@pytest.fixture
-def gateway() -> Iterator[ScriptedGateway]:
-    """A gateway that does what its script says."""
-    with ScriptedGateway() as made:
-        yield made
-
-
-@pytest.fixture
-def client(gateway: ScriptedGateway) -> Iterator[RemoteClient]:
-    """A client of it."""
-    with Client.connect(gateway.url, key=KEY) as made:
-        yield made
+from second_opinion.schemas.job import JobState
+from tests.unit.gateway.remote.scripted import KEY, ScriptedGateway, Step, good, hang_up, job, problem
 
 
 def test_both_clients_have_the_interface(client: RemoteClient) -> None:
@@ -242,101 +176,6 @@ def test_a_closed_client_says_so(client: RemoteClient) -> None:
     client.close()
     with pytest.raises(InvalidRequest, match="closed"):
         client.result("h1")
-
-
-def test_waiting_keeps_requests_open(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """The gateway is asked to wait as long as there is time, and asked again until the job has ended."""
-    gateway.script = [job(JobState.RETRIEVING), job(JobState.RERANKING), job(JobState.DONE)]
-    assert client.wait("h1", timeout=100.0).state is JobState.DONE
-    assert [one.headers["prefer"] for one in gateway.asked] == ["wait=30"] * 3
-
-
-def test_a_later_try_waits_no_longer_than_there_is_time(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """What an outage took is not waited for again."""
-    gateway.script = [job(), problem(503, "gateway_stopping", transient=True, retry_after=2), job()]
-    client.result("h1")
-    client.wait("h1", timeout=10.5)
-    first, second = (int(one.headers["prefer"].removeprefix("wait=")) for one in gateway.asked[1:])
-    assert (first, second <= 8) == (10, True)
-
-
-def test_waiting_ends_when_the_time_is_over(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """The job comes back as it is, also within the last second, in which nobody keeps a request open."""
-    gateway.script = [job(JobState.RERANKING)]
-    began = time.monotonic()
-    assert client.wait("h1", timeout=0.5).state is JobState.RERANKING
-    assert 0.4 < time.monotonic() - began < 5.0
-    assert 2 <= len(gateway.asked) <= 8
-
-
-def test_waiting_outlasts_an_outage_as_long_as_there_is_time(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """A wait has its own time; when that is over the outage is told."""
-    away = problem(503, "gateway_stopping", retry_after=0.3)
-    gateway.script = [job(), away]
-    client.result("h1")
-    began = time.monotonic()
-    with pytest.raises(GatewayStopping):
-        client.wait("h1", timeout=2.0)
-    assert 1.0 < time.monotonic() - began < 10.0
-    assert len(gateway.asked) > 3
-
-
-async def test_waiting_works_for_asyncio(gateway: ScriptedGateway) -> None:
-    """Without a thread, with the same tries."""
-    gateway.script = [hang_up, job(JobState.RERANKING), problem(503, "gateway_stopping", retry_after=0.1), job()]
-    async with AsyncClient.connect(gateway.url) as client:
-        assert (await client.wait("h1", timeout=20.0)).state is JobState.DONE
-        assert len(gateway.asked) == 4
-        gateway.script = [problem(404, "unknown_job")]
-        with pytest.raises(UnknownJob):
-            await client.wait("h1", timeout=20.0)
-    with pytest.raises(InvalidRequest, match="closed"):
-        await client.wait("h1")
-
-
-def lines(*receipts: Receipt) -> Step:
-    """Answer with receipts as lines."""
-    text = "".join(f"{one.model_dump_json()}\n" for one in receipts)
-    return lambda exchange: exchange.send_text(text, 200, {"content-type": "application/x-ndjson"})
-
-
-def receipt(name: str, error: OpinionError | None = None) -> Receipt:
-    """A receipt as the gateway writes it into a stream, where an error names the line."""
-    info = None if error is None else error.info().model_copy(update={"message": f"line 1: {error.message}"})
-    outcome = AcceptOutcome.ACCEPTED if error is None else AcceptOutcome.REJECTED
-    return Receipt(collection="default", document_id=name, outcome=outcome, error=info)
-
-
-def test_documents_that_found_no_room_are_sent_again(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """Only they, once the caller has waited; without a word from the caller it is an error."""
-    full = Overloaded("no room", retry_after=0.01)
-    documents = [{"id": name, "text": name} for name in ("a", "b")]
-    gateway.script = [lines(receipt("a"), receipt("b", full)), lines(receipt("b"))]
-    waited: list[Overloaded] = []
-    found = list(client.stream_documents(documents, overloaded=waited.append))
-    assert [(one.document_id, one.outcome) for one in found] == [("a", "accepted"), ("b", "accepted")]
-    assert [one.retry_after for one in waited] == [0.01]
-    assert len(gateway.asked) == 2
-    gateway.script = [lines(receipt("a"), receipt("b", full))]
-    with pytest.raises(Overloaded):
-        client.submit_documents(documents)
-
-
-def test_a_store_that_is_away_is_an_error_and_no_rejection(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """Nobody takes documents for refused that may be sent again."""
-    gateway.script = [lines(receipt("a", StoreUnavailable("away")))]
-    with pytest.raises(StoreUnavailable):
-        client.submit_documents([{"id": "a", "text": "a"}])
-    gateway.script = [lines()]
-    with pytest.raises(GatewayUnavailable, match="0 receipts for 1"):
-        client.submit_documents([{"id": "a", "text": "a"}])
-
-
-def test_a_line_of_the_stream_is_not_told(gateway: ScriptedGateway, client: RemoteClient) -> None:
-    """The number of a line means nothing to who sent documents."""
-    gateway.script = [lines(receipt("a", InvalidRequest("it is wrong")))]
-    (found,) = client.submit_documents([{"id": "a", "text": "a"}])
-    assert found.error == ErrorInfo(code="invalid_request", message="it is wrong", hint=InvalidRequest("").hint)
 
 
 @pytest.mark.parametrize(
