@@ -111,7 +111,7 @@ def _options() -> argparse.Namespace:
 def holds(outcome: Outcome, *, forgets: bool) -> bool:
     """Whether nothing was found that must not be, and abandoned work did not wait too long."""
     if forgets:
-        in_time = spread(outcome.rescues)["p95"] <= LONGEST_RESCUE
+        in_time = spread(outcome.rescues).get("p95", math.inf) <= LONGEST_RESCUE
     else:
         in_time = max(outcome.noticed, default=0.0) <= LONGEST_RESCUE
     return not outcome.findings.wrong() and not outcome.problems and not outcome.unrescued and in_time

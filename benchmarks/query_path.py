@@ -3,8 +3,9 @@
     ./do bench query_path --data FOLDER [--documents 2000] [--queries 60] [--callers 16] [--rounds 4]
 
 Each question goes through the running system and, in turn, straight through the same calls in this process: embed,
-search, read the records, fuse, rerank. Then 16 callers wait at once, taking turns with the engine alone on the very
-candidates that their questions have. Workers keep no scores, so that every pair is computed every time.
+search, read the records, fuse, rerank; by the job's own steps it is told where the difference arises. Then 16 callers
+wait at once, taking turns with the engine alone on the very candidates that their questions have. Workers keep no
+scores, so that every pair is computed every time.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from corpus import documents, questions
 from record import environment_of, write_result
 from system import Worker, add_server_arguments, servers, workers
@@ -33,6 +35,8 @@ from second_opinion.workers.stores import open_elasticsearch
 
 ROLES = ("index", "retrieve", "rerank")
 WARM_UP = 3
+DRAWS = 2_000
+STAGES = ("embed", "search", "verify", "fuse", "rerank", "judge")
 
 
 @dataclass
@@ -55,9 +59,16 @@ class Direct:
         chunks = [one.candidate.chunk for one in found]
         return [passage_text(chunk.title, chunk.headings, chunk.text) for chunk in chunks]
 
-    def ask(self, text: str) -> None:
-        """Do all that a query needs."""
-        self.reranker.score(text, self.candidates(text))
+    def ask(self, text: str) -> dict[str, float]:
+        """Do all that a query needs, and return the milliseconds of each half."""
+        begun = time.perf_counter()
+        passages = self.candidates(text)
+        retrieved = time.perf_counter()
+        self.reranker.score(text, passages)
+        return {
+            "candidates": (retrieved - begun) * 1_000,
+            "rerank": (time.perf_counter() - retrieved) * 1_000,
+        }
 
 
 def main() -> None:
@@ -92,28 +103,49 @@ def main() -> None:
 def one_at_a_time(client: Client, direct: Direct, texts: list[str]) -> dict[str, Any]:
     """Ask each question both ways, beginning with the other one each time."""
     walls: dict[str, list[float]] = {"system": [], "direct": []}
-    stages: dict[str, list[float]] = {}
-    ask = {"direct": direct.ask}
-
-    def through_the_system(text: str) -> None:
-        result = client.query(text, timeout=120)
-        for stage, spent in result.milliseconds.items():
-            stages.setdefault(stage, []).append(spent)
-
-    ask["system"] = through_the_system
+    steps: dict[str, list[dict[str, float]]] = {"system": [], "direct": []}
+    ask = {"direct": direct.ask, "system": lambda text: steps_of(client, text)}
     for number, text in enumerate(texts):
         for side in ("system", "direct") if number % 2 else ("direct", "system"):
             begun = time.perf_counter()
-            ask[side](text)
+            steps[side].append(ask[side](text))
             walls[side].append((time.perf_counter() - begun) * 1_000)
-    added = [system - alone for system, alone in zip(walls["system"], walls["direct"], strict=True)]
+    added = np.subtract(walls["system"], walls["direct"])
+    resampled = np.median(np.random.default_rng(0).choice(added, (DRAWS, len(added))), axis=1)
     return {
         "p50_milliseconds": {side: round(statistics.median(found), 1) for side, found in walls.items()},
-        "added_p50_milliseconds": round(statistics.median(added), 1),
+        "added_p50_milliseconds": round(float(np.median(added)), 1),
+        "added_p50_95_percent_interval": [round(float(one), 1) for one in np.quantile(resampled, [0.025, 0.975])],
         "goal_added_milliseconds": 15,
-        "stages_p50_milliseconds": {stage: round(statistics.median(found), 2) for stage, found in stages.items()},
+        "steps_p50_milliseconds": {side: medians(found) for side, found in steps.items()},
         "queries": len(texts),
     }
+
+
+def steps_of(client: Client, text: str) -> dict[str, float]:
+    """Ask through the system; return the milliseconds of its stages, and those between its steps, by their ends."""
+    begun = time.time()
+    job = client.wait(client.submit_query(text).job_id, timeout=120)
+    ended = time.time()
+    if job.result is None or job.finished_at is None:
+        raise SystemExit(f"job {job.job_id} is {job.state}: {job.error}")
+    retrieving, handed_over, reranking = (step.at for step in job.progress)
+    moments = {
+        "admitted": job.submitted_at,
+        "begun to retrieve": retrieving,
+        "handed over": handed_over,
+        "begun to rerank": reranking,
+        "judged": job.finished_at,
+        "read by the caller": ended,
+    }
+    before = [begun, *moments.values()]
+    between = {f"until {name}": (at - last) * 1_000 for (name, at), last in zip(moments.items(), before, strict=False)}
+    return {**between, **{stage: job.result.milliseconds[stage] for stage in STAGES}}
+
+
+def medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each figure."""
+    return {name: round(statistics.median(row[name] for row in rows), 2) for name in rows[0]}
 
 
 def many_at_once(client: Client, direct: Direct, texts: list[str], callers: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from second_opinion.pipeline.adapters.elasticsearch.indices import (
     chunk_settings,
     write_alias,
 )
-from second_opinion.pipeline.adapters.elasticsearch.search import RESCORED_PER_HIT
+from second_opinion.pipeline.adapters.elasticsearch.search import CANDIDATES_PER_HIT, RESCORED_PER_HIT
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.chunking import SectionChunker
 from second_opinion.pipeline.ports import SearchRequest
@@ -48,7 +48,8 @@ BULK: Final = 500
 NEAREST: Final = 100
 DEPTH: Final = 150
 TIE: Final = 1e-5
-NUM_CANDIDATES: Final = (150, 225, 400, 800)
+NUM_CANDIDATES: Final = (150, 225, 400, round(CANDIDATES_PER_HIT * DEPTH))
+"""The last is what a search looks at as it is shipped."""
 Vectors = NDArray[np.float32]
 
 
