@@ -31,6 +31,7 @@ ALLOWED_SECONDS: Final = 1.0
 """How much later than its deadline a call may end."""
 SETTLE_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 1.0
 RUNNING: Final = 3
 """Queries that have begun when a fault comes."""
 WORKS: Final = shelf.own_words(20)
@@ -193,7 +194,7 @@ class Patient:
         return self._client.submit_query(question, timeout=SETTLE_SECONDS, **CHOICES).job_id
 
     def _ask(self) -> Job:
-        return self._client.wait(self._submitted(WORKS.question(0)), timeout=SETTLE_SECONDS)
+        return self._ended(self._submitted(WORKS.question(0)))
 
     def _tend(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
@@ -230,13 +231,21 @@ class Patient:
     def _count_queries(self, found: Grey, asked: Sequence[str], ends: Counter[str]) -> None:
         for job_id in asked:
             try:
-                job = self._client.wait(job_id, timeout=SETTLE_SECONDS)
+                job = self._ended(job_id)
             except OpinionError as problem:
                 ends[problem.code] += 1
                 continue
             ends[job.result.outcome.value if job.result else job.error.code if job.error else job.state.value] += 1
             if job.result is not None and job.result.outcome is not Outcome.ANSWERED:
                 found.refused.append(f"query {job_id}: {job.result.sentence}")
+
+
+    def _ended(self, job_id: str) -> Job:
+        """Wait for a job as long as it may take, starting workers again meanwhile: one that left rescues nothing."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while not (job := self._client.wait(job_id, timeout=LOOK_SECONDS)).is_terminal and time.monotonic() < until:
+            self._tend(time.monotonic() + TICK_SECONDS)
+        return job
 
 
 class _Caller(threading.Thread):
