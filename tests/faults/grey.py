@@ -239,7 +239,6 @@ class Patient:
             if job.result is not None and job.result.outcome is not Outcome.ANSWERED:
                 found.refused.append(f"query {job_id}: {job.result.sentence}")
 
-
     def _ended(self, job_id: str) -> Job:
         """Wait for a job as long as it may take, starting workers again meanwhile: one that left rescues nothing."""
         until = time.monotonic() + SETTLE_SECONDS
