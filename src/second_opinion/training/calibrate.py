@@ -8,7 +8,7 @@ Splits for measuring are never used.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from second_opinion.pipeline.evaluation.reliability import SHOWN_FROM
 from second_opinion.pipeline.evaluation.slices import Slice, slice_dataset
 from second_opinion.pipeline.ports import Reranker
 from second_opinion.training.candidates import CandidateIndex, ScoredQuery, sample, score_queries
+from second_opinion.training.second_look import can_be_opened, open_band
 
 SMALL_CORPUS: Final = 3_000
 
@@ -51,6 +52,14 @@ def score_slice(
         corpora["distractors"] = list(read_passages(distractors).values())
     index = CandidateIndex(corpora, embedder, cache / embedder.spec.revision if cache else None)
     return list(score_queries(dataset, questions, index, reranker))
+
+
+def scored_again(one: ScoredQuery, band: tuple[float, float], reranker: Reranker) -> ScoredQuery:
+    """Return the query with the scores that its candidates have since the model computes those in the band again."""
+    raw = one.raw.copy()
+    (rows,) = np.where((raw >= band[0]) & (raw <= band[1]))
+    raw[rows] = reranker.score(one.question.text, [one.chunks[row] for row in rows])
+    return replace(one, raw=raw)
 
 
 def fit(scored: Sequence[ScoredQuery], reranker: Reranker, command: str) -> CalibrationArtefact:
@@ -115,7 +124,14 @@ def calibrate(model: Path, data: CalibrationData) -> str:
     for name in (*data.sets, *data.whole):
         whole = name in data.whole
         scored += score_slice(data.folder / name, (reranker, embedder), whole=whole, limit=data.limit, cache=data.cache)
-    artefact = fit(scored, reranker, f"python -m second_opinion.training.calibrate MODEL {data.options()}")
+    command = f"python -m second_opinion.training.calibrate MODEL {data.options()}"
+    artefact = fit(scored, reranker, command)
+    if can_be_opened(model):
+        band = open_band(model, artefact.curve)
+        reranker.close()
+        reranker = OnnxReranker(model)
+        scored = [scored_again(one, band, reranker) for one in scored]
+        artefact = fit(scored, reranker, command)
     save_artefact(artefact, model / CALIBRATION_FILE)
     return describe(artefact, scored)
 

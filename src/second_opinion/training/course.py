@@ -211,7 +211,7 @@ class Course:
         write_model(trained, self._means.bi_encoder / WHOLE_TOKENIZER, whole, story)
         label = exporting.Label(self._order.model, "trained by opinion train", trained_on=story["trained_on"])
         pairs = pairs_to_measure(self._order.datasets)
-        exporting.export(read_source(whole), self.model, label, Quantisation(), pairs)
+        exporting.export(read_source(whole), self.model, label, Quantisation(looks_again=True), pairs)
         self._told("calibrating", 0, 0)
         data = CalibrationData(
             self._order.datasets[0].parent,

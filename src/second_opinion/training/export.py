@@ -16,18 +16,19 @@ from typing import Any, Final
 import click
 
 from second_opinion.pipeline.adapters.onnx_model import (
-    MANIFEST_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     Manifest,
+    save_manifest,
     sha256_of,
 )
 from second_opinion.pipeline.adapters.onnx_tokens import ModelTokenizer
 from second_opinion.training.calibrate import CalibrationData, calibrate
 from second_opinion.training.measured_pairs import pairs_to_measure
-from second_opinion.training.onnx_encoder import Recipe, encode
+from second_opinion.training.onnx_encoder import Recipe, embed, encode
 from second_opinion.training.onnx_graph import Graph
 from second_opinion.training.onnx_measured import Measured, measure
+from second_opinion.training.second_look import look_again
 from second_opinion.training.sources import Source, read_source
 from second_opinion.training.story import read_story, trained_on
 
@@ -79,8 +80,7 @@ def export(
         source=label.origin,
         licence=label.licence,
     )
-    text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
-    (destination / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    save_manifest(manifest, destination)
     return manifest
 
 
@@ -95,8 +95,11 @@ def _measured(source: Source, folder: Path, pairs: Sequence[tuple[str, str]]) ->
 def write_graph(source: Source, path: Path, recipe: Recipe) -> None:
     """Write the ONNX model of a source."""
     graph = Graph()
-    output = source.head(graph, encode(graph, source.encoder, recipe))
+    embedded = embed(graph, source.encoder, recipe)
+    output = source.head(graph, encode(graph, embedded, source.encoder, recipe))
     if source.kind == "reranker":
+        if recipe.looks_again:
+            output = look_again(graph, embedded, output, source, recipe)
         graph.save(path, output, "logit", ["batch"])
     else:
         graph.save(path, output, "vector", ["batch", source.encoder.words.shape[1]])
@@ -122,7 +125,7 @@ def _write_tokenizer(tokenizer: dict[str, Any], destination: Path) -> None:
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps vectors between calls.")
 def main(source: Path, destination: Path, data: Path | None, **chosen: Any) -> None:
     """Export the model in SOURCE into the model folder DESTINATION, and calibrate it where --data is given."""
-    recipe = Recipe.exact() if chosen.pop("exact") else Recipe()
+    recipe = Recipe.exact() if chosen.pop("exact") else Recipe(looks_again=data is not None)
     learnt = trained_on(read_story(source), {"trained_on": chosen.pop("trained_on")})
     label = Label(chosen.pop("model"), chosen.pop("origin"), trained_on=learnt)
     pairs = [] if data is None else pairs_to_measure([data / name for name in (*chosen["sets"], *chosen["whole"])])

@@ -1,7 +1,7 @@
 """The transformer layers that all our models share, as weights and as an ONNX graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,8 @@ class Recipe:
     """How each product of a layer is computed; the default is what `docs/decisions` argues for.
 
     Attributes:
+        looks_again: A reranker can compute pairs a second time in float32 (`second_look.py`).
+        restores: Products are computed in float32, by the weights that the graph around has as integers.
         measured: What the inputs of the products look like over real texts, by product; empty where nobody looked.
     """
 
@@ -77,6 +79,8 @@ class Recipe:
     smooth_up: bool = True
     small_words: bool = True
     weight_limit: int = WEIGHT_LIMIT
+    looks_again: bool = False
+    restores: bool = False
     measured: Mapping[str, Measured] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -85,16 +89,20 @@ class Recipe:
         exact = Precision.FLOAT
         return cls(qkv=exact, mix=exact, up=exact, down=exact, smooth_up=False, small_words=False)
 
+    def restored(self) -> "Recipe":
+        """Return the recipe by which what this one computes in integers is computed in float32 beside it."""
+        return replace(self, restores=True)
 
-def encode(graph: Graph, weights: EncoderWeights, recipe: Recipe) -> str:
-    """Add the encoder over `input_ids` and `token_type_ids`; return the last states [B, S, width]."""
-    states = _embed(graph, weights, recipe)
+
+def encode(graph: Graph, states: str, weights: EncoderWeights, recipe: Recipe) -> str:
+    """Add the layers over the embedded tokens `states`; return the last states [B, S, width]."""
     for number in range(len(weights.layers)):
         states = _layer(graph, states, number, weights, recipe)
     return states
 
 
-def _embed(graph: Graph, weights: EncoderWeights, recipe: Recipe) -> str:
+def embed(graph: Graph, weights: EncoderWeights, recipe: Recipe) -> str:
+    """Add the embeddings of `input_ids` and `token_type_ids`; return the first states [B, S, width]."""
     if recipe.small_words:
         integers, scales = quantise_rows(weights.words)
         rows = graph.cast(graph.add("Gather", graph.constant("words", integers), "input_ids"))
@@ -140,6 +148,8 @@ def _product(name: str, layer: Affine, precision: Precision, recipe: Recipe, spr
     measured = recipe.measured.get(name)
     if measured is not None and precision is Precision.PER_INPUT:
         spread = measured.spread
+    if recipe.restores and precision is not Precision.FLOAT:
+        precision = Precision.RESTORED
     return Product(name, layer, precision, spread, recipe.weight_limit, measured)
 
 

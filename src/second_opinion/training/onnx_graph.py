@@ -22,18 +22,38 @@ Floats = NDArray[np.float32]
 
 
 class Graph:
-    """An ONNX graph under construction. Values are known by their names."""
+    """An ONNX graph under construction. Values are known by their names.
 
-    def __init__(self) -> None:
+    Args:
+        around: The graph of which this is a branch; its values and constants are known here too.
+        place: What the names of a branch's own values begin with, so that they are nobody else's.
+    """
+
+    def __init__(self, around: "Graph | None" = None, place: str = "") -> None:
+        self._around = around
+        self._place = place
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, value: Array | float) -> str:
         """Keep an array in the graph; one that has this name already stays."""
-        if name not in self._constants:
+        if not self._has(name):
             array = np.asarray(value, np.float32) if isinstance(value, float) else np.array(value, order="C")
             self._constants[name] = numpy_helper.from_array(array, name)
         return name
+
+    def array(self, name: str) -> Array:
+        """Return the constant of this name.
+
+        Raises:
+            KeyError: If there is none, here or around.
+        """
+        if name not in self._constants and self._around is not None:
+            return self._around.array(name)
+        return numpy_helper.to_array(self._constants[name])
+
+    def _has(self, name: str) -> bool:
+        return name in self._constants or (self._around is not None and self._around._has(name))  # noqa: SLF001
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node of one output and return the output's name."""
@@ -43,7 +63,7 @@ class Graph:
         self, operator: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any
     ) -> tuple[str, ...]:
         """Add a node and return the names of its outputs."""
-        name = f"{operator}_{len(self._nodes)}"
+        name = f"{self._place}{operator}_{len(self._nodes)}"
         names = tuple(f"{name}:{number}" for number in range(outputs))
         self._nodes.append(
             helper.make_node(operator, list(inputs), list(names), name=name, domain=domain, **attributes)
@@ -58,21 +78,42 @@ class Graph:
         """Add the nodes of another graph of one output, its inputs joined to values of this one."""
 
         def renamed(value: str) -> str:
-            return inputs.get(value, f"{prefix}/{value}") if value else ""
+            name = f"{prefix}/{value}"
+            return inputs.get(value, name if self._has(name) else f"{self._place}{name}") if value else ""
 
         for tensor in part.initializer:
-            kept = onnx.TensorProto()
-            kept.CopyFrom(tensor)
-            kept.name = renamed(tensor.name)
-            self._constants[kept.name] = kept
+            if not self._has(f"{prefix}/{tensor.name}"):
+                kept = onnx.TensorProto()
+                kept.CopyFrom(tensor)
+                kept.name = f"{prefix}/{tensor.name}"
+                self._constants[kept.name] = kept
         for node in part.node:
             kept_node = onnx.NodeProto()
             kept_node.CopyFrom(node)
-            kept_node.name = f"{prefix}/{node.name}"
+            kept_node.name = f"{self._place}{prefix}/{node.name}"
             kept_node.input[:] = [renamed(value) for value in node.input]
             kept_node.output[:] = [renamed(value) for value in node.output]
             self._nodes.append(kept_node)
         return renamed(part.output[0].name)
+
+    def either(self, condition: str, branch: "Graph", there: str, here: str, shape: Sequence[str | int]) -> str:
+        """Return the float `there`, which `branch` computes, where the one truth `condition` holds, and else `here`.
+
+        Nothing of the branch is computed elsewhere.
+        """
+        name = f"{self._place}If_{len(self._nodes)}"
+        straight = helper.make_node("Identity", [here], [f"{name}/here"])
+        then = branch._as_branch(there, shape)  # noqa: SLF001
+        value = helper.make_tensor_value_info(f"{name}/here", TensorProto.FLOAT, list(shape))
+        otherwise = helper.make_graph([straight], f"{name}/else", [], [value])
+        self._nodes.append(
+            helper.make_node("If", [condition], [f"{name}:0"], name=name, then_branch=then, else_branch=otherwise)
+        )
+        return f"{name}:0"
+
+    def _as_branch(self, output: str, shape: Sequence[str | int]) -> onnx.GraphProto:
+        value = helper.make_tensor_value_info(output, TensorProto.FLOAT, list(shape))
+        return helper.make_graph(self._nodes, f"{self._place}then", [], [value], list(self._constants.values()))
 
     def save(self, path: Path, output: str, name: str, shape: Sequence[str | int]) -> None:
         """Write the graph with the inputs `input_ids` and `token_type_ids` (int64 [B, S]) and one float output."""

@@ -28,6 +28,7 @@ class Precision(StrEnum):
     FLOAT = "float"
     PER_INPUT = "per-input"
     PER_TOKEN = "per-token"  # noqa: S105 - a scale for each token, no secret
+    RESTORED = "restored"  # In float32, by weights that the graph around has as integers.
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def linear(graph: Graph, value: str, product: Product) -> str:
     bias = graph.constant(f"{name}.bias", layer.bias)
     if product.precision is Precision.FLOAT:
         return graph.add("Add", graph.add("MatMul", value, graph.constant(f"{name}.weight", layer.weight)), bias)
+    if product.precision is Precision.RESTORED:
+        return graph.add("Add", graph.add("MatMul", value, _restored(graph, name, layer.weight)), bias)
     integers, scales = quantise_columns(layer.weight, product.limit, moments)
     weight, columns = graph.constant(f"{name}.integers", integers), graph.constant(f"{name}.scales", scales)
     if product.precision is Precision.PER_INPUT:
@@ -100,6 +103,19 @@ def linear(graph: Graph, value: str, product: Product) -> str:
     rounded = graph.add("QuantizeLinear", scaled, graph.constant("one", 1.0), zero)
     exact = graph.cast(graph.add("MatMulInteger", rounded, weight, zero))
     return graph.add("Add", graph.add("Mul", graph.add("Mul", exact, columns), tokens), bias)
+
+
+def _restored(graph: Graph, name: str, weight: Floats) -> str:
+    """Return the weights as the sum of their integers and of what rounding left, in integers too: near 16 bits.
+
+    They are added up anew in each run: kept, they would take four times the memory of all the rest of the model. The
+    runtime computes most constants once, when the model is loaded, but not those that come out of DequantizeLinear.
+    """
+    integers, scales = f"{name}.integers", f"{name}.scales"
+    rest, finer = quantise_columns(weight - graph.array(integers) * graph.array(scales))
+    left, steps = graph.constant(f"{name}.rest", rest), graph.constant(f"{name}.rest.scales", finer)
+    coarse, fine = (graph.add("Mul", graph.cast(whole), scale) for whole, scale in ((integers, scales), (left, steps)))
+    return graph.add("Add", coarse, fine)
 
 
 def _token_scales(graph: Graph, value: str) -> str:

@@ -12,15 +12,25 @@ pytest.importorskip("bm25s", reason="training needs the `training` extra")
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
+from second_opinion.models import model_folder
 from second_opinion.pipeline.evaluation.slices import Slice
+from second_opinion.training.checkpoints import write_model
 from second_opinion.training.network import Reranker, Shape
 from second_opinion.training.preparation import Plan, Preparation
 
 TINY = Shape(vocabulary=400, width=32, layers=2, heads=4, inner=48, positions=64)
 THINGS = ["kettle", "ladder", "lantern", "bicycle", "anchor", "compass", "hammer", "mirror", "needle", "pillow"]
 PLACES = ["attic", "cellar", "garden", "harbour", "kitchen", "library", "market", "station", "tower", "workshop"]
+TOKENIZER = model_folder("bundled", "embedder") / "tokenizer.json"
+VOCABULARY = 30_522
+PAIRS = [
+    ("ibuprofen dosage for children", "Ibuprofen for children\nFive to ten milligrams for each kilogram."),
+    ("ibuprofen dosage for children", "Bicycle tubes\nHold the tube under water."),
+    ("how long does it take", "word " * 120),
+    ("why", ""),
+]
 
 
 @pytest.fixture
@@ -64,6 +74,32 @@ def bi_encoder(tmp_path: Path) -> Path:
         stored[f"{name}.bias"] = torch.randn(size[0], generator=chance) * 0.1
     save_file(stored, str(tmp_path / "bi-encoder.safetensors"))
     return tmp_path / "bi-encoder.safetensors"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of this package's training, every part of which matters."""
+    torch.manual_seed(7)
+    network = Reranker(Shape(vocabulary=VOCABULARY, width=48, layers=2, heads=4, inner=96, positions=512))
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    folder = tmp_path_factory.mktemp("own")
+    write_model(network, TOKENIZER, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT cross-encoder in Hugging Face's layout."""
+    torch.manual_seed(8)
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    config = BertConfig(vocab_size=VOCABULARY, num_labels=1, initializer_range=0.2, **sizes)
+    folder = tmp_path_factory.mktemp("bert")
+    BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes(TOKENIZER.read_bytes())
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}', encoding="utf-8")
+    return folder
 
 
 @pytest.fixture

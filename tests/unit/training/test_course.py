@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from second_opinion.gateway.cli.program import program
-from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE
+from second_opinion.pipeline.adapters.onnx_model import CALIBRATION_FILE, read_manifest
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.pipeline.calibration import calibration_for
 from tests.unit.training.conftest import PLACES, THINGS, write_lines
@@ -51,6 +51,7 @@ def test_a_training_ends_in_a_model_that_workers_load(questions: Path, tmp_path:
     reranker = OnnxReranker(into / "model")
     assert calibration_for(reranker, into / "model" / CALIBRATION_FILE).id is not None
     assert reranker.spec.trained_on == ("questions",)
+    assert read_manifest(into / "model", "reranker").computed_again is not None
     card = (into / "model" / "README.md").read_text(encoding="utf-8")
     assert "- questions: " in card
     assert "4 steps, 48 pairs, seed 0" in card

@@ -10,20 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from second_opinion.models import model_folder
 from second_opinion.pipeline.adapters.onnx_embedder import OnnxEmbedder
 from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
 from second_opinion.schemas.errors import ModelUnusable
 
-torch = pytest.importorskip("torch", reason="needs the training extra")
-transformers = pytest.importorskip("transformers", reason="needs the torch extra")
+pytest.importorskip("torch", reason="needs the training extra")
+pytest.importorskip("transformers", reason="needs the torch extra")
 
-from second_opinion.training.checkpoints import write_model  # noqa: E402 - after the checks above
-from second_opinion.training.export import Label, export  # noqa: E402
-from second_opinion.training.network import Reranker, Shape  # noqa: E402
-from second_opinion.training.onnx_encoder import Recipe  # noqa: E402
-from second_opinion.training.onnx_graph import Graph  # noqa: E402
-from second_opinion.training.onnx_linear import (  # noqa: E402
+from second_opinion.training.export import Label, export
+from second_opinion.training.onnx_encoder import Recipe
+from second_opinion.training.onnx_graph import Graph
+from second_opinion.training.onnx_linear import (
     WEIGHT_LIMIT,
     Affine,
     Precision,
@@ -31,42 +28,8 @@ from second_opinion.training.onnx_linear import (  # noqa: E402
     linear,
     quantise_columns,
 )
-from second_opinion.training.sources import read_source  # noqa: E402
-
-TOKENIZER = model_folder("bundled", "embedder") / "tokenizer.json"
-VOCABULARY = 30_522
-PAIRS = [
-    ("ibuprofen dosage for children", "Ibuprofen for children\nFive to ten milligrams for each kilogram."),
-    ("ibuprofen dosage for children", "Bicycle tubes\nHold the tube under water."),
-    ("how long does it take", "word " * 120),
-    ("why", ""),
-]
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of this package's training, every part of which matters."""
-    torch.manual_seed(7)
-    network = Reranker(Shape(vocabulary=VOCABULARY, width=48, layers=2, heads=4, inner=96, positions=512))
-    with torch.no_grad():
-        for value in network.parameters():
-            value.add_(0.1 * torch.randn_like(value))
-    folder = tmp_path_factory.mktemp("own")
-    write_model(network, TOKENIZER, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT cross-encoder in Hugging Face's layout."""
-    torch.manual_seed(8)
-    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
-    config = transformers.BertConfig(vocab_size=VOCABULARY, num_labels=1, initializer_range=0.2, **sizes)
-    folder = tmp_path_factory.mktemp("bert")
-    transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_bytes(TOKENIZER.read_bytes())
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}', encoding="utf-8")
-    return folder
+from second_opinion.training.sources import read_source
+from tests.unit.training.conftest import PAIRS
 
 
 def scores(source: Path, destination: Path, recipe: Recipe) -> list[float]:
@@ -167,7 +130,7 @@ def test_weights_are_the_nearest_integers(rows: int, columns: int, seed: int) ->
     assert (np.abs(integers * scales - weight) <= scales / 2 + 1e-6).all()
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", [Precision.FLOAT, Precision.PER_INPUT, Precision.PER_TOKEN])
 def test_each_precision_computes_the_same_product(precision: Precision, tmp_path: Path) -> None:
     """Smoothed or not, a product in integers is near the one in floats."""
     chance = np.random.default_rng(3)

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from second_opinion.pipeline.whole_files import write_whole
 from second_opinion.schemas.base import Versioned
 from second_opinion.schemas.calibration import Scale
 from second_opinion.schemas.errors import ModelUnusable
@@ -35,6 +36,7 @@ class Manifest(Versioned):
         max_query_tokens: Of these, the most that a query may take; the passage has the rest.
         dims: Length of the vectors of an embedder.
         scale: What the raw scores of a reranker are.
+        computed_again: Raw scores, from and to, between which the model computes a pair once more in float32.
         trained_on: Names of the data sets whose train split trained it; empty where that is not known.
         model_sha256: Hash of `model.onnx`; likewise `tokenizer_sha256`.
     """
@@ -47,6 +49,7 @@ class Manifest(Versioned):
     max_query_tokens: int = Field(default=128, ge=1)
     dims: int | None = None
     scale: Scale | None = None
+    computed_again: tuple[float, float] | None = None
     trained_on: tuple[str, ...] = ()
     model_sha256: str
     tokenizer_sha256: str
@@ -80,6 +83,15 @@ def read_manifest(folder: Path, kind: ModelRole) -> Manifest:
     _compare(folder / MODEL_FILE, manifest.model_sha256)
     _compare(folder / TOKENIZER_FILE, manifest.tokenizer_sha256)
     return manifest
+
+
+def save_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest of a model folder, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    write_whole(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
 
 
 def sha256_of(path: Path) -> str:
