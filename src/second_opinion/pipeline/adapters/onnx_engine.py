@@ -28,8 +28,8 @@ GUARD_SECONDS: Final = 0.01
 _WARM_UP_LENGTHS: Final = (16, 128)
 _KNOWN_INPUTS: Final = frozenset({"input_ids", "token_type_ids", "attention_mask"})
 
-# The fusion computes a layer norm five times slower on a CPU than the two operators that it replaces. Folding would keep
-# all float32 weights of a second look (`training/second_look.py`) for as long as the model is loaded: 450 MB.
+# The fusion computes a layer norm five times slower on a CPU than the two operators that it replaces. Folding would
+# keep all float32 weights of a second look (`training/second_look.py`) for as long as the model is loaded: 450 MB.
 _LEFT_OUT: Final = ["SkipLayerNormFusion", "ConstantFolding"]
 
 Output = NDArray[np.float32]
