@@ -279,7 +279,7 @@ def test_a_deadline_gives_a_part_of_the_answer(managed: Managed) -> None:
     ]
     managed.client.wait_documents(sent, timeout=120)
     choices = {"collection": "rooms", "candidates": ROOMS, "floor": 0.0, "reranker": "bundled"}
-    whole = managed.ask("Where are the ledgers?", **choices).result
+    whole = managed.ask("Where are the ledgers?", timeout=120, **choices).result
     assert whole is not None
     # As long as retrieval takes and half of the reading; a busy machine may need another guess.
     milliseconds = whole.milliseconds["total"] - whole.milliseconds["rerank"] / 2

@@ -1,5 +1,6 @@
 """What rerankers cost by day, in memory."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 from second_opinion.pipeline.ports import Clock
@@ -12,13 +13,15 @@ class MemoryUsage:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._spent: dict[tuple[str, str], DailyUsage] = {}
+        self._lock = threading.Lock()
 
     def add(self, name: str, usage: RerankUsage) -> None:
         """Add to what a reranker has cost today."""
         if usage == RerankUsage():
             return
         day = self._days(1)[0]
-        self._spent[day, name] = self._spent.get((day, name), DailyUsage(day=day, name=name)) + usage
+        with self._lock:
+            self._spent[day, name] = self._spent.get((day, name), DailyUsage(day=day, name=name)) + usage
 
     def read(self, days: int) -> list[DailyUsage]:
         """Return what each reranker cost on each of the last days, by day, the latest first, and name."""
