@@ -138,8 +138,9 @@ class WorkerProcess:
         if self.process is None:
             return
         self.process.terminate()
+        grace = float(self.environment.get("OPINION_SHUTDOWN_GRACE_SECONDS", 0.0))
         try:
-            self.process.wait(STOP_SECONDS)
+            self.process.wait(max(STOP_SECONDS, grace + 15.0))
         except subprocess.TimeoutExpired:
             self.kill()
         if self.process.returncode:
