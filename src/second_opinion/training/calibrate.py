@@ -24,7 +24,7 @@ from second_opinion.pipeline.calibration import (
     save_artefact,
     score_canaries,
 )
-from second_opinion.pipeline.calibration.fit import fit_calibration, require_scikit_learn
+from second_opinion.pipeline.calibration.fit import CalibrationFit, fit_calibration, require_scikit_learn
 from second_opinion.pipeline.calibration.judged_scores import JudgedScores
 from second_opinion.pipeline.calibration_error import calibration_error, near_floor
 from second_opinion.pipeline.evaluation.datasets import read_dataset, read_passages
@@ -64,8 +64,11 @@ def scored_again(one: ScoredQuery, band: tuple[float, float], reranker: Reranker
 
 def fit(scored: Sequence[ScoredQuery], reranker: Reranker, command: str) -> CalibrationArtefact:
     """Return the artefact that the scored candidates give, with the canaries as the reranker scores them here."""
-    found = fit_calibration([JudgedScores.of_all(one.raw, one.relevant, one.documents, one.dataset) for one in scored])
-    return found.artefact(CalibrationKey.of(reranker.spec), score_canaries(reranker), command)
+    return _curves(scored).artefact(CalibrationKey.of(reranker.spec), score_canaries(reranker), command)
+
+
+def _curves(scored: Sequence[ScoredQuery]) -> CalibrationFit:
+    return fit_calibration([JudgedScores.of_all(one.raw, one.relevant, one.documents, one.dataset) for one in scored])
 
 
 def describe(artefact: CalibrationArtefact, scored: Sequence[ScoredQuery]) -> str:
@@ -124,14 +127,12 @@ def calibrate(model: Path, data: CalibrationData) -> str:
     for name in (*data.sets, *data.whole):
         whole = name in data.whole
         scored += score_slice(data.folder / name, (reranker, embedder), whole=whole, limit=data.limit, cache=data.cache)
-    command = f"python -m second_opinion.training.calibrate MODEL {data.options()}"
-    artefact = fit(scored, reranker, command)
     if can_be_opened(model):
-        band = open_band(model, artefact.curve)
+        band = open_band(model, _curves(scored).pair.curve)
         reranker.close()
         reranker = OnnxReranker(model)
         scored = [scored_again(one, band, reranker) for one in scored]
-        artefact = fit(scored, reranker, command)
+    artefact = fit(scored, reranker, f"python -m second_opinion.training.calibrate MODEL {data.options()}")
     save_artefact(artefact, model / CALIBRATION_FILE)
     return describe(artefact, scored)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
@@ -59,8 +60,7 @@ def test_only_pairs_in_the_band_are_computed_again(
 
 def test_a_batch_looks_again_where_one_needs_it(own: Path, tmp_path: Path) -> None:
     """Whoever runs the file on many pairs at once has the same rule for each of them."""
-    ort = pytest.importorskip("onnxruntime")
-    export(read_source(own), tmp_path, Label("test"), Recipe(looks_again=True, weight_limit=24))
+    export(read_source(own), tmp_path, Label("test"), COARSE)
     integers = scored(tmp_path)
     middle = float(np.median(integers))
     open_band(tmp_path, curve_with_band(middle, 1e3))
