@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from second_opinion import Client
+from second_opinion.pipeline.adapters.onnx_kernel import saturates
 from second_opinion.workers.parts import Stores
 from second_opinion.workers.routing import ROLES, Role
 from second_opinion.workers.settings import Settings
@@ -24,6 +25,9 @@ from tests.conftest import Servers
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 45.0
+COMMAND_SECONDS = 600.0
+SLOWNESS = 4.0 if saturates() else 1.0
+"""What is waited for takes this many times as long here; without VNNI a pair takes about five times as long."""
 LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 # Of the tests' Redis; others keep away from them, and so do other lanes, should they share one.
 BROKER_DATABASE, JOBS_DATABASE = (
@@ -134,7 +138,7 @@ class System:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
 
@@ -156,7 +160,8 @@ class System:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:
-    """Wait until `condition` holds; fail with what `explain` says after `seconds`."""
+    """Wait until `condition` holds; fail with what `explain` says after `seconds`, or more on a slow processor."""
+    seconds *= SLOWNESS
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

@@ -17,7 +17,7 @@ def asked(system: System) -> tuple[System, str]:
     system.start("index", "retrieve", "rerank")
     with system.client() as client:
         client.submit_document(id="tides", text=TEXT)
-        client.wait_document("tides", timeout=60)
+        client.wait_document("tides", timeout=180.0)
     done = system.opinion("query", "when are the tide tables pinned?", "--floor", "0", "--json")
     assert done.returncode == 0, done.stderr
     return system, json.loads(done.stdout)["job_id"]

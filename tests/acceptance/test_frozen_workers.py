@@ -12,7 +12,7 @@ from tests.faults.frozen import FROZEN, Freezer, start_all
 STAND_STILL_SECONDS = 9.0
 """Longer than any lease here, shorter than what may hang: so it is the fences that hold, not the watchdog."""
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")

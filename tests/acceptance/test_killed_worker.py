@@ -35,7 +35,7 @@ def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None
             time.sleep(0.2)
             system.of("index")[0].kill()
             system.start("index")
-        settled = client.wait_documents(receipts, timeout=90)
+        settled = client.wait_documents(receipts, timeout=180.0)
         assert len(settled) == DOCUMENTS
         assert all(one.searchable for one in settled)
         statuses = [client.document_status(document.id) for document in sent]

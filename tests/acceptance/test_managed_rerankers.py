@@ -27,7 +27,7 @@ from tests.servers.faults import KEY, Fault, FaultyProvider
 from tests.servers.rerank_provider import RerankProvider
 from tests.servers.web import Asked, Exchange
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 THRESHOLD = 200
 ROOMS = 48
@@ -114,7 +114,7 @@ def running(system: System, providers: tuple[RerankProvider, FaultyProvider]) ->
     system.start("index", "retrieve", "rerank")
     with system.client() as client:
         sent = [client.submit_document(id=name, text=text) for name, (text, _) in FACTS.items()]
-        client.wait_documents(sent, timeout=60)
+        client.wait_documents(sent, timeout=180.0)
         wait_until(lambda: len(client.parts.calibrations.rerankers()) == 3, 30)
         yield Managed(system, client, house, far)
     for name in keys:

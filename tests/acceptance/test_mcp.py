@@ -140,7 +140,7 @@ def test_stdout_carries_the_protocol_alone(samples: System) -> None:
         greet(process)
         wrong = {"name": "search", "arguments": {"question": QUESTION, "floor": 7}}
         send(process, {"id": 2, "method": "tools/call", "params": wrong})
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=180.0)
         assert process.returncode == 0
         lines = [json.loads(line) for line in out.splitlines()]
         errors.seek(0)

@@ -121,7 +121,7 @@ def test_many_callers_ask_at_once(gateway: Served, caller: httpx.Client) -> None
         with gateway.http() as mine:
             body = {"text": f"ibuprofen dosage for children, question {number}"}
             job = mine.post("/v1/queries", json=body, headers={"Prefer": "wait=60"}).json()
-            if job["state"] not in {"done", "failed"}:
+            while job["state"] not in {"done", "failed"}:
                 job = mine.get(f"/v1/queries/{job['job_id']}", headers={"Prefer": "wait=60"}).json()
             answers[number] = job
 

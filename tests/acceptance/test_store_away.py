@@ -12,7 +12,7 @@ from second_opinion.workers.routing import ACCEPT
 from tests.acceptance.conftest import System, wait_until
 from tests.servers.gate import Gate
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture

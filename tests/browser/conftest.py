@@ -33,7 +33,7 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000
 CHILDREN = "ibuprofen dosage for children"
 ELSEWHERE = re.compile(r"^\w+://(?!(127\.0\.0\.1|localhost)[:/])")
 

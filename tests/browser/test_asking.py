@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visit, Visitor
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 FRAME_MS = 16.0
 MARKUP = (
@@ -129,7 +129,7 @@ def test_markup_in_documents_and_questions_stays_text(visit: Visit, served_page:
         client.submit_document(
             id="<i>x</i>.md", title="<u>Kettle</u>", text=MARKUP, collection="markup", uri="javascript:alert(1)"
         )
-        client.wait_document("<i>x</i>.md", collection="markup", timeout=60.0)
+        client.wait_document("<i>x</i>.md", collection="markup", timeout=180.0)
     visit.open("/?collection=markup")
     visit.ask("how often is the <b>kettle</b> descaled?")
     page.locator(".opener").first.click()

@@ -17,7 +17,6 @@ def npm() -> str:
     return needed("npm", purpose="rebuilds the page's bundle", hint="the page's bundle cannot be built again here")
 
 
-@pytest.mark.timeout(180)
 def test_the_bundle_is_built_again_and_is_the_same(npm: str, tmp_path: Path) -> None:
     """Bundle, licences and the module that names the bundle come out as they are committed."""
     subprocess.run([VENDOR / "build", tmp_path / "built"], check=True, timeout=150)

@@ -12,7 +12,7 @@ from tests.acceptance.conftest import System
 from tests.browser.conftest import CHILDREN, Visit, violations
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tests.acceptance.conftest import wait_until
 from tests.browser.conftest import CHILDREN, Visit
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 QUESTIONS = (CHILDREN, "how long may opened medicine be kept?", "how do I reset the password of my router?")
 
@@ -19,7 +19,7 @@ QUESTIONS = (CHILDREN, "how long may opened medicine be kept?", "how do I reset 
 def asked(served_page: Served) -> Iterator[list[str]]:
     """Jobs of past questions, one of them judged, in the collection `default`, whose floor is as it was behind it."""
     with served_page.system.client() as client:
-        jobs = [client.query(question, timeout=60.0).job_id for question in QUESTIONS]
+        jobs = [client.query(question, timeout=180.0).job_id for question in QUESTIONS]
         client.evidence.judge(jobs[0], "1", relevant=True)
         wait_until(lambda: client.evidence.report("default").judged_pairs > 0, 30)
         yield jobs

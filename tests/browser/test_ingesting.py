@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visit
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 COFFEE = "# Coffee machine\n\nThe coffee machine is descaled on the first Friday of each month by whoever comes last.\n"
 

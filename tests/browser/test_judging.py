@@ -16,7 +16,7 @@ from second_opinion.schemas.trace import Trace
 from tests.browser.conftest import Visit
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 QUESTIONS = (
     "ibuprofen dosage for children",
@@ -47,7 +47,7 @@ REFUSES = """async (text) => {
 def test_the_browser_judges_as_the_server_does(visit: Visit, served_page: Served, question: str) -> None:
     """On a real trace, at 101 floors and at every relevance itself, with caps and a query's own relevance."""
     with served_page.system.client() as client:
-        result = client.query(question, timeout=60.0)
+        result = client.query(question, timeout=180.0)
         trace = client.evidence.trace(result.job_id)
     page = visit.open()
     assert len(trace.candidates) == 48

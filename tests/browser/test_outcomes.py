@@ -11,7 +11,7 @@ from second_opinion.schemas.verdict import Decision, Outcome, QueryResult, Unsco
 from tests.browser.conftest import CHILDREN, Visit, violations
 from tests.integration.http.conftest import Served
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.stack
 
 LOOK = """() => { const one = document.querySelector('.verdict, .notice'); const style = getComputedStyle(one);
   return [style.borderLeftStyle, style.borderTopStyle, one.querySelector('.icon .shape').getAttribute('d'),
@@ -21,8 +21,8 @@ LOOK = """() => { const one = document.querySelector('.verdict, .notice'); const
 def test_outcomes_differ_in_words_shape_and_icon(visit: Visit, served_page: Served) -> None:
     """Answered, refused, answered in part, not judged, cancelled and failed: made from a real answer."""
     with served_page.system.client() as client:
-        answered = client.wait(client.submit_query(CHILDREN).job_id, timeout=60.0)
-        refused = client.wait(client.submit_query("how do I reset the password of my router?").job_id, timeout=60.0)
+        answered = client.wait(client.submit_query(CHILDREN).job_id, timeout=180.0)
+        refused = client.wait(client.submit_query("how do I reset the password of my router?").job_id, timeout=180.0)
     assert answered.result is not None
     jobs = {
         "Answered": answered,
@@ -55,7 +55,7 @@ def test_outcomes_differ_in_words_shape_and_icon(visit: Visit, served_page: Serv
 def test_what_nobody_read_is_listed_and_never_kept(visit: Visit, served_page: Served) -> None:
     """An answer in part lists what was not read, with the reason, and no floor keeps it."""
     with served_page.system.client() as client:
-        job = client.wait(client.submit_query(CHILDREN).job_id, timeout=60.0)
+        job = client.wait(client.submit_query(CHILDREN).job_id, timeout=180.0)
     assert job.result is not None
     _serve(visit, job.model_copy(update={"result": _in_part(job.result)}))
     page = visit.open(f"/?trace={job.job_id}")

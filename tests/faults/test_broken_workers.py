@@ -14,7 +14,7 @@ from tests.faults.faulty_worker import FAULTS
 from tests.faults.hospital import Hospital, hospital
 from tests.faults.storm import QUICK
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 AGAIN_SECONDS = 30.0
 STALL_SECONDS = 4.0

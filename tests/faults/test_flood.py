@@ -18,7 +18,6 @@ RATES = Rates(queries=1.0, calm=1.5, flood=12.0, candidates=10)
 
 @pytest.mark.stack
 @pytest.mark.alone
-@pytest.mark.timeout(400)
 def test_a_flood_of_documents_does_not_starve_queries(servers: Servers, tmp_path: Path) -> None:
     """Every query is answered while documents come as fast as they can be taken; the median stays of its order."""
     with OwnSystem(tmp_path, servers.elasticsearch_url, name="flood").running() as client:

@@ -14,7 +14,7 @@ from tests.faults.grey import Grey, Patient, behind_gates
 from tests.faults.storm import QUICK
 from tests.servers.gate import FAULTS
 
-pytestmark = [pytest.mark.stack, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.alone]
 
 FAULT_SECONDS = 2.0
 WAIT_SECONDS = 1.0

@@ -9,7 +9,7 @@ from tests.conftest import Servers
 from tests.faults import shelf
 from tests.faults.storm import REDIS, Plan, Storm
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 # The long form: ./do bench kills --kills 200 --documents 5000
 KILLS = len(ROLES) + 2

@@ -31,8 +31,6 @@ DOCUMENTS = 140
 QUERIES = 60
 SEED = 1
 
-pytestmark = pytest.mark.timeout(600)
-
 
 def real_rig(elasticsearch: Connection, names: IndexNames) -> IngestRig:
     """Return ingest on Elasticsearch, with the doubles' models."""

@@ -17,7 +17,7 @@ from tests.conftest import Servers
 from tests.faults.own_system import OwnSystem
 from tests.faults.readers import CHUNK_TOKENS, Library
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 READS = 200
 """Fewer would prove little; on a quiet machine there are thousands."""

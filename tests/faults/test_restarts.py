@@ -9,7 +9,7 @@ from tests.conftest import Servers
 from tests.faults import shelf
 from tests.faults.storm import QUICK, REDIS, Plan, Storm
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 # On a busy machine workers take a minute to start; no query may fail for that.
 PATIENCE_SECONDS = 300.0

@@ -19,7 +19,7 @@ from tests.faults.observe import Observer
 from tests.faults.own_system import OwnSystem, remove_indices
 from tests.faults.storm import QUICK
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 PATIENCE_SECONDS = 240.0
 WORKS = shelf.own_words(12)

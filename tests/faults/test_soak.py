@@ -63,7 +63,6 @@ def test_workers_that_did_not_end_in_time_are_named() -> None:
 
 @pytest.mark.alone
 @pytest.mark.stack
-@pytest.mark.timeout(300)
 def test_workers_are_replaced_under_load(servers: Servers, tmp_path: Path) -> None:
     """Both roles of a query are replaced while queries come by the clock: none fails, and everything is sampled."""
     roles = ("index", "retrieve", "rerank")

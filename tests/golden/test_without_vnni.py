@@ -30,7 +30,6 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates a processor of this family")
 def test_the_reranker_scores_as_recorded_where_products_saturate(tmp_path: Path) -> None:
     """Told of the processor it is on, the engine gives each pair its relevance; told of a better one it would not."""

@@ -10,7 +10,7 @@ from second_opinion.pipeline.calibration import named
 from second_opinion.schemas.calibration import CalibrationKey
 from tests.integration.gateway.conftest import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 FACTS = {
     "ferry": ("The harbour ferry leaves the north pier every forty minutes.", "How often does the ferry leave?"),
@@ -57,7 +57,7 @@ def test_a_collection_is_calibrated_and_its_queries_say_so(
     assert artefact["fitted_on"]["queries"] == len(FACTS) + len(UNANSWERED)
 
     question = FACTS["kiln"][1]
-    result = client.query(question, collection=COLLECTION, floor=0.0, timeout=60.0)
+    result = client.query(question, collection=COLLECTION, floor=0.0, timeout=180.0)
     assert (result.calibration, result.calibration_id) == ("collection", artefact["id"])
     stored = client.parts.calibrations.get(artefact["id"])
     assert stored is not None
@@ -78,4 +78,4 @@ def test_a_collection_is_calibrated_and_its_queries_say_so(
     assert f"calibration {theirs.id} belongs to another model" in told.stdout + told.stderr
 
     assert system.opinion("collections", "set", COLLECTION, "--calibration", "none").returncode == 0
-    assert client.query(question, collection=COLLECTION, timeout=60.0).calibration == "shipped"
+    assert client.query(question, collection=COLLECTION, timeout=180.0).calibration == "shipped"

@@ -10,7 +10,7 @@ from second_opinion import Client
 from second_opinion.schemas.evaluation import AskedQuery, EvaluationReport
 from tests.integration.gateway.conftest import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.stack
 
 DOCUMENTS = {
     "ferry": ("The harbour ferry", "The harbour ferry leaves the north pier every forty minutes from six until ten."),

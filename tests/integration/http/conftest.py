@@ -144,8 +144,8 @@ class Served:
     app: FastAPI
 
     def http(self, **options: Any) -> httpx.Client:
-        """Return a caller over a real connection."""
-        return httpx.Client(base_url=self.url, timeout=60.0, **options)
+        """Return a caller over a real connection, who is more patient than the longest `Prefer: wait`."""
+        return httpx.Client(base_url=self.url, timeout=120.0, **options)
 
 
 @contextmanager

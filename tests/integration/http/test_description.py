@@ -25,7 +25,7 @@ from second_opinion.gateway.http import preferences
 from tests.conftest import Servers
 from tests.integration.http.conftest import serving, system_of
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 
 EXAMPLES: Final = 10
 CHECKS: Final = [
