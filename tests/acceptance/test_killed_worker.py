@@ -7,7 +7,7 @@ from second_opinion.workers.parts import Stores
 from second_opinion.workers.stores import open_elasticsearch
 from tests.acceptance.conftest import System, wait_until
 
-DOCUMENTS = 240
+DOCUMENTS = 140
 # More than the attempts allowed: being in the hands of killed workers is no fault.
 KILLS = 4
 
@@ -30,7 +30,7 @@ def test_a_killed_index_worker_loses_and_doubles_nothing(system: System) -> None
         receipts = client.submit_documents(sent)
         assert len(receipts) == DOCUMENTS
         for kill in range(KILLS):
-            searchable = min(DOCUMENTS - 1, 10 + 40 * kill)
+            searchable = min(DOCUMENTS - 1, 10 + 25 * kill)
             wait_until(lambda wanted=searchable: indexed(stores) >= wanted, 60)
             time.sleep(0.2)
             system.of("index")[0].kill()
