@@ -7,14 +7,12 @@ import pytest
 from second_opinion.workers.routing import ROLES
 from tests.conftest import Servers
 from tests.faults import shelf
-from tests.faults.storm import QUICK, REDIS, Plan, Storm
+from tests.faults.storm import REDIS, Plan, Storm
 
 pytestmark = pytest.mark.stack
 
 # On a busy machine workers take a minute to start; no query may fail for that.
 PATIENCE_SECONDS = 300.0
-# Nor may a worker be told to hurry there: embedding what it holds takes half a minute where three tests share a core.
-UNHURRIED = {**QUICK, "shutdown_grace_seconds": "120"}
 
 
 def test_a_rolling_restart_fails_no_query(servers: Servers, tmp_path: Path) -> None:
@@ -28,7 +26,6 @@ def test_a_rolling_restart_fails_no_query(servers: Servers, tmp_path: Path) -> N
         victims=tuple(ROLES),
         gently=True,
         patience=PATIENCE_SECONDS,
-        times=UNHURRIED,
     )
     outcome = Storm(plan, tmp_path, servers.elasticsearch_url, print).run()
     print(outcome.figures())  # noqa: T201 - shown when the test fails

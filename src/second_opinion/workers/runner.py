@@ -39,6 +39,10 @@ class TaskRunner:
         """Return what the task of this thread calls to show that it goes on."""
         return self._watchdog.pulse()
 
+    def must_let_go(self) -> bool:
+        """Tell whether this worker stops soon, so that work which can be given back should be."""
+        return self._watchdog.must_let_go()
+
     def run(
         self, task: str, model: type[MessageT], payload: object, body: Callable[[MessageT], Facts], *, task_id: str
     ) -> ErrorInfo | None:

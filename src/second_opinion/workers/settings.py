@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     deaf_seconds: Seconds = 20.0
     """How long messages may wait beside an idle worker that takes none, before it is ended."""
     shutdown_grace_seconds: Seconds = 30.0
-    """How long running tasks get after a worker was asked to stop."""
+    """How long running tasks get after a worker was asked to stop; after half of it documents are given back."""
     ready_file: Path | None = None
     """Made by a worker once it consumes and touched while it does; health checks look at its age."""
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -24,6 +24,8 @@ from second_opinion.workers.standstill import Standstill
 
 OVERDUE_EXIT: Final = 70
 CHECK_SECONDS: Final = 0.5
+LET_GO_SHARE: Final = 0.5
+"""Of the grace time: after it, work that can be given back is, so that nobody takes its worker for lost."""
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +118,11 @@ class Watchdog:
     def shutting_down(self) -> None:
         """Give running tasks their grace time from now on."""
         self._leave_at = time.monotonic() + self._limits.shutdown_grace
+
+    def must_let_go(self) -> bool:
+        """Tell whether a stop was asked for so long ago that work which can be given back should be."""
+        left = (1.0 - LET_GO_SHARE) * self._limits.shutdown_grace
+        return self._leave_at is not None and time.monotonic() > self._leave_at - left
 
     def check(self, now: float) -> None:
         """Leave the process if something hangs, or the shutdown is overdue, at `now` (monotonic seconds)."""

@@ -71,6 +71,16 @@ def test_shutdown_has_a_grace_time() -> None:
     assert left == [OVERDUE_EXIT]
 
 
+def test_work_is_let_go_after_half_of_the_grace_time() -> None:
+    """Long enough before the end to be given back in order; never while nobody has asked for a stop."""
+    watchdog = make([], shutdown_grace=0.4)
+    assert not watchdog.must_let_go()
+    watchdog.shutting_down()
+    assert not watchdog.must_let_go()
+    time.sleep(0.25)
+    assert watchdog.must_let_go()
+
+
 def test_touch_makes_the_file_and_survives_a_lost_folder(tmp_path: Path) -> None:
     """The ready file is made with its folder; where that cannot be, the worker goes on."""
     touch(tmp_path / "new" / "ready")

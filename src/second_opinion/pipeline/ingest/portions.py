@@ -40,6 +40,11 @@ class DocumentWork:
         """Chunks of the maker that has the most."""
         return max(len(part.chunks) for part in self.parts)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether all of its chunks are in all of their indices."""
+        return self.held.ending is None and all(part.attempted == len(part.chunks) for part in self.parts)
+
     def sets(self) -> dict[str, WriteSet]:
         """The sets as they are once all chunks are written."""
         return {index: WriteSet(write_set=self.write_set, chunks=len(part.chunks)) for index, part in self._places()}

@@ -20,9 +20,10 @@ from second_opinion.pipeline.ports import Guard, Seen, Swap, no_guard
 from second_opinion.schemas.chunk import Chunk, passage_text, write_set_id
 from second_opinion.schemas.collection import CollectionRecord
 from second_opinion.schemas.document import ContentRecord, DocumentRecord, Remake, WriteSet
-from second_opinion.schemas.errors import ErrorInfo, InternalError, OpinionError
+from second_opinion.schemas.errors import ErrorInfo, InternalError, OpinionError, WorkerStopping
 
 CONFLICT_ROUNDS: Final = 5
+TIME_IS_UP: Final = frozenset({DEADLINE, WorkerStopping.code})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Remaking:
         sent = SentTexts(self._stores.contents, refs)
         ready: list[_Written] = []
         failed: list[tuple[Seen, ErrorInfo]] = []
-        for seen in begun:
+        for place, seen in enumerate(begun):
             try:
                 order.guard()
                 ready.append(self._write(order, seen, sent.of(seen.record.committed_ref, seen.record)))
@@ -104,7 +105,9 @@ class Remaking:
             except OpinionError as problem:
                 if problem.code in SERVERS_AWAY:
                     raise
-                if problem.code == DEADLINE:
+                if problem.code in TIME_IS_UP:
+                    # Where time ran out, what was worked on may be why; nothing else has been tried.
+                    self._uncount(order.index, begun[place + (problem.code == DEADLINE) :])
                     break
                 failed.append((seen, problem.info()))
             except Exception as problem:  # noqa: BLE001 - any failure is this document's alone
@@ -119,6 +122,10 @@ class Remaking:
         left = [one for one in found if attempt_of(one.record, index).attempts < self._policy.max_attempts]
         begun = self._stores.documents.swap([Swap(_begun(one.record, index), one) for one in left])
         return [one for one in begun if one is not None]
+
+    def _uncount(self, index: str, untried: Sequence[Seen]) -> None:
+        """Take back the attempts that were counted for documents which then had none."""
+        self._stores.documents.swap([Swap(_not_begun(one.record, index), one) for one in untried])
 
     def _write(self, order: "_Order", seen: Seen, sent: Sent) -> _Written:
         record, content, index, guard = seen.record, sent.content, order.index, order.guard
@@ -193,6 +200,12 @@ class _Order:
 def _begun(record: DocumentRecord, index: str) -> DocumentRecord:
     known = attempt_of(record, index)
     return record.model_copy(update={"remake": known.model_copy(update={"attempts": known.attempts + 1})})
+
+
+def _not_begun(record: DocumentRecord, index: str) -> DocumentRecord:
+    known = attempt_of(record, index)
+    before = known.model_copy(update={"attempts": known.attempts - 1})
+    return record.model_copy(update={"remake": before if before.attempts or before.error else None})
 
 
 def _write_set(record: DocumentRecord, index: str, unique: str) -> str:

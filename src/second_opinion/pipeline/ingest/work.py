@@ -141,12 +141,15 @@ class Indexing:
             jobs += self._prepared(run, held)
             self._write_all(run, jobs)
         except Stopped:
-            for job in jobs:
-                self._discard(job)
+            self._commit(run, jobs)
             raise
-        ready = [job for job in jobs if job.held.ending is None]
+        self._commit(run, jobs)
+
+    def _commit(self, run: _Run, jobs: Sequence[DocumentWork]) -> None:
+        """Commit the documents that are written whole; of the others nothing stays."""
+        ready = [job for job in jobs if job.is_written]
         for job in jobs:
-            if job.held.ending is not None:
+            if not job.is_written:
                 self._discard(job)
         self._committer.commit([Written(job.held, job.sets()) for job in ready])
         run.chunks += sum(job.count for job in ready if job.held.ending is Ending.DONE)

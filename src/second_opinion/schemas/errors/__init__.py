@@ -14,6 +14,7 @@
     │   ├── RateLimited                a key has made as many requests as it may for now
     │   ├── WebhookFailed              a webhook's address cannot be told right now
     │   ├── GatewayStopping            the gateway is being stopped
+    │   ├── WorkerStopping             a worker that was asked to stop gave its work back
     │   ├── BodyTooSlow                the body of a request stopped coming
     │   └── Overloaded                 come back after `retry_after` seconds
     └── PermanentError                 the same call fails again
@@ -161,6 +162,7 @@ from second_opinion.schemas.errors.work import (
     JobCancelled,
     LeaseLost,
     QueryRefused,
+    WorkerStopping,
 )
 
 __all__ = [
@@ -234,5 +236,6 @@ __all__ = [
     "UnsupportedMediaType",
     "VersionConflict",
     "WebhookFailed",
+    "WorkerStopping",
     "WriteConflict",
 ]

@@ -1,6 +1,6 @@
 """Work that ended without its result."""
 
-from second_opinion.schemas.errors.base import PermanentError
+from second_opinion.schemas.errors.base import PermanentError, TransientError
 
 
 class JobCancelled(PermanentError):
@@ -21,6 +21,13 @@ class LeaseLost(PermanentError):
 
     code = "lease_lost"
     default_hint = "Nothing to do: the other worker goes on with it."
+
+
+class WorkerStopping(TransientError):
+    """The worker was asked to stop and gave back what it had not finished; another takes it up."""
+
+    code = "worker_stopping"
+    default_hint = "Nothing to do: it is sent again at once."
 
 
 class AttemptsExhausted(PermanentError):

@@ -98,9 +98,9 @@ def register(app: Celery, role: Role, settings: Settings, runner: TaskRunner) ->
     elif role == "index":
         index = PerProcess(partial(bootstrap.index_parts, settings))
         index()
-        limit = settings.task_limit_seconds * SHARE_OF_LIMIT
-        bind(routing.INDEX, IndexDocuments, index, partial(ingest.index_documents, limit=limit))
-        bind(routing.REMAKE, RemakeDocuments, index, partial(ingest.remake_documents, limit=limit))
+        patience = ingest.Patience(settings.task_limit_seconds * SHARE_OF_LIMIT, runner.must_let_go)
+        bind(routing.INDEX, IndexDocuments, index, partial(ingest.index_documents, patience=patience))
+        bind(routing.REMAKE, RemakeDocuments, index, partial(ingest.remake_documents, patience=patience))
     elif role == "retrieve":
         retrieving = PerProcess(partial(bootstrap.retrieve_parts, settings, runner.pulse))
         retrieving()

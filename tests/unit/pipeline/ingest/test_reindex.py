@@ -10,7 +10,14 @@ from second_opinion.pipeline.ports import Guard, Swap, no_guard
 from second_opinion.schemas.chunk import Chunk
 from second_opinion.schemas.collection import DEFAULT_COLLECTION, IndexFingerprint
 from second_opinion.schemas.document import DocumentRecord, DocumentState, document_key
-from second_opinion.schemas.errors import ReindexRefused, StoreUnavailable, UnknownCollection
+from second_opinion.schemas.errors import (
+    DeadlineExceeded,
+    OpinionError,
+    ReindexRefused,
+    StoreUnavailable,
+    UnknownCollection,
+    WorkerStopping,
+)
 from second_opinion.testing.chunking import ParagraphChunker
 from second_opinion.testing.clock import ManualClock
 from second_opinion.testing.collections import MemoryCollections, Shelf
@@ -181,6 +188,29 @@ def test_a_document_that_cannot_be_made_keeps_readers_where_they_are(move: Move)
     assert move.texts("bad") == []
     assert move.after.reindexer.act(DEFAULT_COLLECTION, "rollback").failed == 1
     assert move.after.reindexer.act(DEFAULT_COLLECTION, "begin").failed == 0, "to begin again tries it again"
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"), [(WorkerStopping("it stops"), []), (DeadlineExceeded("no time left"), [1])]
+)
+def test_what_a_worker_had_no_time_for_counts_as_untried(move: Move, reason: OpinionError, counted: list[int]) -> None:
+    """Only what was worked on when the time was over may have been the cause; all is made, often as workers stop."""
+    move.after.reindexer.act(DEFAULT_COLLECTION, "begin")
+    move.clock.advance(61.0)
+    move.after.reindexer.advance()
+    (message,) = move.after.queue.remakes
+    move.after.queue.remakes.clear()
+
+    def guard() -> None:
+        if move.after.stores.chunks.write_sets(NEW, before=1e12, limit=1):
+            raise reason
+
+    assert move.after.remaking.remake(*message, guard).remade == 1
+    left = [move.record(f"d{number}").remake for number in range(3)]
+    assert [one.attempts for one in left if one is not None] == counted
+    move.advance()
+    move.advance()
+    assert (move.collection.index, move.texts("d1"), move.texts("d2")) == (NEW, [TEXT], [TEXT])
 
 
 def test_a_newer_version_that_is_committed_meanwhile_is_not_undone(move: Move) -> None:
