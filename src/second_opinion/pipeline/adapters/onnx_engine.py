@@ -7,6 +7,7 @@ run, and work can be abandoned between any two inputs.
 Calls are served in the order in which they came; the inputs of one call are spread over all runners.
 """
 
+import atexit
 import os
 import threading
 from collections import deque
@@ -25,6 +26,7 @@ from second_opinion.pipeline.ports import Guard, TimeIsOver, no_guard
 from second_opinion.schemas.errors import InternalError, ModelUnusable, OpinionError, Overloaded, TextUnreadable
 
 GUARD_SECONDS: Final = 0.01
+_LEAVING_SECONDS: Final = 5.0
 _WARM_UP_LENGTHS: Final = (16, 128)
 _KNOWN_INPUTS: Final = frozenset({"input_ids", "token_type_ids", "attention_mask"})
 
@@ -133,6 +135,7 @@ class Engine:
         ]
         for runner in self._runners:
             runner.start()
+        atexit.register(self._leave)
 
     @property
     def threads(self) -> int:
@@ -200,12 +203,21 @@ class Engine:
 
     def close(self) -> None:
         """End the runners after the inputs they are at; waiting calls are told `overloaded`."""
+        atexit.unregister(self._leave)
+        self._end()
+
+    def _leave(self) -> None:
+        """End the runners with the process: one that comes back from native code to no interpreter aborts it."""
+        if os.getpid() == self._pid:
+            self._end(_LEAVING_SECONDS)
+
+    def _end(self, seconds: float | None = None) -> None:
         with self._changed:
             self._closed = True
             waiting, self._calls = list(self._calls), deque()
             self._changed.notify_all()
         for runner in self._runners:
-            runner.join()
+            runner.join(seconds)
         for call in waiting:
             call.over.set()
 

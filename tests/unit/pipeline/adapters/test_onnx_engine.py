@@ -1,6 +1,8 @@
 """The engine on a tiny model of its own: the logarithm of the sum of looked-up token values."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -207,6 +209,20 @@ def test_closing_tells_those_who_wait(model_path: Path) -> None:
             waiting.result(5)
     with pytest.raises(Overloaded):
         engine.run([0], tokens)
+
+
+def test_a_process_that_ends_in_the_middle_of_an_inference_ends_in_order() -> None:
+    """A runner in native code is waited for: coming back to no interpreter, it would abort the process."""
+    script = """
+import threading, time
+from second_opinion.pipeline.adapters.onnx_reranker import OnnxReranker
+reranker = OnnxReranker.open(threads=2)
+passages = [f"A manager approves refund {number}. " * 20 for number in range(500)]
+threading.Thread(target=reranker.score, args=("who approves refunds?", passages), daemon=True).start()
+time.sleep(0.3)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_forked_process_is_told_instead_of_waiting_for_ever(engine: Engine) -> None:
