@@ -37,14 +37,18 @@ class Traffic:
     over: threading.Event = field(default_factory=threading.Event)
 
     def write(self) -> None:
-        """Send new editions of some documents, and some new ones, again and again, no faster than slow cores embed."""
+        """Send new editions of some documents, and some new ones, each when the one before can be found.
+
+        So there is always one on its way, and however slow the cores are, never a heap of them.
+        """
         with self.system.client() as client:
             number = 0
-            while not self.over.wait(0.5):
+            while not self.over.wait(0.2):
                 number += 1
                 place = DOCUMENTS + number if number % 3 == 0 else number % DOCUMENTS
                 self.editions[place] = self.editions.get(place, 1) + 1
-                client.submit_document(id=f"light/{place}", text=text(place, self.editions[place]))
+                sent = client.submit_document(id=f"light/{place}", text=text(place, self.editions[place]))
+                client.wait_documents([sent], timeout=PATIENCE)
 
     def ask(self) -> None:
         """Look at documents that are there all the time: each is whole, in one edition, and in one index."""
